@@ -1,0 +1,78 @@
+"""What an engine reads and what it promises."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vinpaint.masks.protocols import MaskError, MaskSequence
+from vinpaint.video.clip import ClipReader
+
+
+class MaskedClip:
+    """A clip and its holes, read together and lazily.
+
+    Args:
+        clip: the frames.
+        masks: the holes, as many and as large as the frames.
+
+    Raises:
+        MaskError: if the counts or the sizes differ; the message says both.
+    """
+
+    def __init__(self, clip: ClipReader, masks: MaskSequence) -> None:
+        if masks.num_frames != clip.num_frames:
+            raise MaskError(
+                f"{clip.name}: {clip.num_frames} frames but {masks.num_frames} masks; give one mask per frame, "
+                "or a single image for all of them"
+            )
+        if (masks.height, masks.width) != (clip.height, clip.width):
+            raise MaskError(
+                f"{clip.name}: frames are {clip.width}x{clip.height} but masks {masks.width}x{masks.height}; "
+                "resize the masks to the frames"
+            )
+        self.clip = clip
+        self.masks = masks
+
+    @property
+    def name(self) -> str:
+        return self.clip.name
+
+    @property
+    def num_frames(self) -> int:
+        return self.clip.num_frames
+
+    @property
+    def height(self) -> int:
+        return self.clip.height
+
+    @property
+    def width(self) -> int:
+        return self.clip.width
+
+    @property
+    def frame_rate(self) -> Fraction:
+        return self.clip.frame_rate
+
+    def read(self, indices: Sequence[int]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """Read frames ``(N, H, W, 3)`` uint8 RGB and holes ``(N, H, W)`` bool, true = hole."""
+        return self.clip.read(indices), self.masks.read(indices)
+
+
+@runtime_checkable
+class Inpainter(Protocol):
+    """Completes a clip of any length and size, frame by frame, in bounded memory."""
+
+    def stream(self, clip: MaskedClip) -> Iterator[Tensor]:
+        """Complete ``clip``.
+
+        Yields:
+            The completed frames in order, ``(3, H, W)`` float32 RGB in [0, 1] on the CPU. Pixels outside the hole are
+            the input's to the bit (``value / 255``), and what lay under the hole has no influence.
+        """
+        ...
