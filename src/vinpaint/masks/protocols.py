@@ -8,6 +8,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from vinpaint.errors import UserError
+
 
 @runtime_checkable
 class MaskSequence(Protocol):
@@ -36,5 +38,5 @@ class MaskGenerator(Protocol):
         ...
 
 
-class MaskError(ValueError):
+class MaskError(UserError):
     """Masks that cannot be read or do not fit their clip; the message is one line a user can act on."""

@@ -10,6 +10,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from vinpaint.errors import UserError
+
 
 @runtime_checkable
 class ClipReader(Protocol):
@@ -55,5 +57,5 @@ class ClipReader(Protocol):
     ) -> None: ...
 
 
-class ClipError(ValueError):
+class ClipError(UserError):
     """A clip that cannot be read or written; the message is one line a user can act on."""
