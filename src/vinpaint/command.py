@@ -1,0 +1,129 @@
+"""What all commands share: Hydra as the front end, help made from the configuration files, errors in one line."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import sys
+import textwrap
+from collections.abc import Callable
+from typing import Any
+
+import hydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from vinpaint.config import CONFIG_DIR, explain, groups, options
+from vinpaint.errors import UserError
+
+Task = Callable[[DictConfig], Any]
+
+
+def command(config_name: str) -> Callable[[Task], Callable[[], None]]:
+    """Turn a function of a configuration into a console command.
+
+    A mistake of the user (an unknown key, a missing file, masks that do not fit) ends the command with one line and
+    exit status 2; an interruption with 130; anything else is a fault of the library and shows its trace.
+
+    Args:
+        config_name: the file of ``conf/`` that holds the command's options.
+
+    Returns:
+        A decorator for ``task(config)``. The task's docstring is what ``--help`` prints above the options.
+    """
+
+    def decorate(task: Task) -> Callable[[], None]:
+        application = hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name=config_name)(task)
+
+        @functools.wraps(task)
+        def main() -> None:
+            arguments = sys.argv[1:]
+            if arguments in (["--help"], ["-h"]):
+                print(help_text(config_name, inspect.getdoc(task) or ""))
+                return
+            # Without it Hydra prints errors itself, with a trace, and exits before they can be told apart.
+            os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+            try:
+                application()
+            except KeyboardInterrupt:
+                _fail(config_name, "interrupted; what was not finished has been removed", status=130)
+            except UserError as error:
+                _fail(config_name, str(error))
+            except HydraException as error:
+                overrides = [a for a in arguments if not a.startswith("-") or "=" in a]
+                _fail(config_name, str(explain(error, config_name, overrides)))
+            except OmegaConfBaseException as error:
+                _fail(config_name, str(error).splitlines()[0])
+            except OSError as error:
+                where = f"{error.filename}: " if error.filename else ""
+                _fail(config_name, f"{where}{error.strerror or error}")
+
+        return main
+
+    return decorate
+
+
+def _fail(config_name: str, message: str, *, status: int = 2) -> None:
+    one_line = " ".join(message.split())
+    print(f"vinpaint-{config_name}: {one_line}", file=sys.stderr)
+    raise SystemExit(status)
+
+
+def help_text(config_name: str, introduction: str) -> str:
+    """Compose the text of ``--help``: what the command does, its options with their comments, its groups."""
+    used = _used_groups(config_name)
+    lines = [introduction, "", f"Options of vinpaint-{config_name} (key=value; these are the defaults):", ""]
+    lines += [f"  {line}".rstrip() for line in _own_options(config_name)]
+    lines += ["", "Groups (group=option; every key inside can be set too, as in model.engine.max_distance=20):", ""]
+    for group in groups():
+        if group in used:
+            default = used[group]
+            for option in options(group):
+                mark = "*" if option == default else " "
+                summary = _first_comment(group, option)
+                head = f"  {mark} {group + '=' + option:<26} "
+                lines += textwrap.wrap(summary, 120, initial_indent=head, subsequent_indent=" " * len(head)) or [head]
+    lines += [
+        "",
+        "  * default. More:",
+        f"    vinpaint-{config_name} … --cfg job            print the whole composed configuration and stop",
+        f"    vinpaint-{config_name} -m key=a,b …           run once per value (Hydra multirun)",
+        f'    eval "$(vinpaint-{config_name} -sc install=bash)"   completion of keys and options in this shell',
+    ]
+    return "\n".join(lines)
+
+
+def _config_lines(config_name: str) -> list[str]:
+    return (CONFIG_DIR / f"{config_name}.yaml").read_text(encoding="utf-8").splitlines()
+
+
+def _used_groups(config_name: str) -> dict[str, str]:
+    """Map each group of the defaults list to its default option."""
+    used = {}
+    for line in _config_lines(config_name):
+        entry = line.split("#")[0].strip().removeprefix("- ").removeprefix("optional ").removeprefix("override ")
+        if line.startswith("  - ") and ":" in entry:
+            group, _, option = entry.partition(":")
+            used[group.strip().lstrip("/")] = option.strip()
+    return used
+
+
+def _own_options(config_name: str) -> list[str]:
+    """The lines of the file below its defaults list, without Hydra's own node."""
+    lines, inside = [], False
+    for line in _config_lines(config_name):
+        if line and not line.startswith((" ", "-", "#")):
+            inside = not line.startswith(("defaults:", "hydra:"))
+        if inside:
+            lines.append(line)
+    return lines
+
+
+def _first_comment(group: str, option: str) -> str:
+    """What the option's file says of itself in its first comment that is not a Hydra directive."""
+    for line in (CONFIG_DIR / group / f"{option}.yaml").read_text(encoding="utf-8").splitlines():
+        if line.startswith("#") and "@package" not in line:
+            return line.lstrip("# ").strip()
+    return ""

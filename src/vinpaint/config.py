@@ -1,0 +1,148 @@
+"""Where configuration is found, composed and turned into objects: the one place that calls Hydra's ``instantiate``."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException, InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from vinpaint.errors import UserError
+
+
+class ConfigError(UserError):
+    """A configuration that does not compose or does not fit what it configures."""
+
+
+def _config_dir() -> Path:
+    package = Path(__file__).resolve().parent
+    installed = package / "conf"
+    return installed if installed.is_dir() else package.parents[1] / "conf"
+
+
+CONFIG_DIR = _config_dir()
+"""The configuration folder: ``vinpaint/conf`` inside a wheel, ``conf/`` at the top of a repository checkout."""
+
+
+def compose(config_name: str, overrides: Sequence[str] = ()) -> DictConfig:
+    """Compose one of the commands' configurations as the command line would.
+
+    Args:
+        config_name: a file of ``conf/`` without suffix, such as ``inpaint``.
+        overrides: Hydra overrides, such as ``["model=sttn", "dilation=4"]``.
+
+    Returns:
+        The composed configuration. It may be called inside a running Hydra application.
+
+    Raises:
+        ConfigError: if a key or an option does not exist; the message names the nearest ones.
+    """
+    active = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(CONFIG_DIR), version_base="1.3", job_name=config_name):
+            return hydra_compose(config_name, overrides=list(overrides))
+    except HydraException as error:
+        raise explain(error, config_name, overrides) from error
+    finally:
+        GlobalHydra.instance().clear()
+        if active is not None:
+            GlobalHydra.instance().initialize(active)
+
+
+def build(node: DictConfig | dict[str, Any], **arguments: Any) -> Any:
+    """Turn a node with a ``_target_`` into the object it names.
+
+    Args:
+        node: the node; nested nodes are built first, lists and mappings become plain Python ones.
+        **arguments: further keyword arguments of the target, such as a network built before.
+
+    Returns:
+        What the target returns.
+
+    Raises:
+        UserError: the one the target raised, unwrapped.
+        ConfigError: if the arguments do not fit the target's signature or the target cannot be imported.
+    """
+    try:
+        return instantiate(node, _convert_="all", **arguments)
+    except InstantiationException as error:
+        cause = error.__cause__
+        if isinstance(cause, UserError | OSError):
+            raise cause from None
+        if isinstance(cause, TypeError | ValueError | ImportError | AttributeError) or cause is None:
+            target = node.get("_target_", "a node") if hasattr(node, "get") else "a node"
+            reason = str(cause or error).strip().splitlines()[0]
+            raise ConfigError(f"{target}: {reason}") from error
+        raise cause from error
+
+
+def keys(node: Any, prefix: str = "") -> Iterator[str]:
+    """List the dotted names of every key in a configuration, groups and leaves, in file order."""
+    if OmegaConf.is_dict(node):
+        for key in node:
+            name = f"{prefix}.{key}" if prefix else str(key)
+            yield name
+            if not OmegaConf.is_missing(node, key) and OmegaConf.is_config(node._get_node(key)):
+                yield from keys(node._get_node(key), name)
+
+
+def options(group: str) -> list[str]:
+    """List the options of a configuration group, such as ``["flow_guided", "sttn"]`` for ``model``."""
+    return sorted(path.stem for path in (CONFIG_DIR / group).glob("*.yaml"))
+
+
+def groups() -> list[str]:
+    """List the configuration groups."""
+    return sorted(path.name for path in CONFIG_DIR.iterdir() if path.is_dir() and any(path.glob("*.yaml")))
+
+
+def explain(error: Exception, config_name: str, overrides: Sequence[str]) -> ConfigError:
+    """Say in one line what is wrong with an override, and which name was probably meant.
+
+    Args:
+        error: what Hydra raised.
+        config_name: the configuration that was composed.
+        overrides: the overrides it was composed with.
+
+    Returns:
+        The error to raise instead.
+    """
+    message = str(error)
+    if match := re.search(r"Could not (?:find|load) '([\w/]+)/([\w.-]+)'", message):
+        group, option = match.groups()
+        return ConfigError(f"{group}={option}: no such option{_nearest(option, options(group))}")
+    if match := re.search(r"Could not override '([\w./@-]+)'", message):
+        key = match.group(1)
+        valid = [o for o in overrides if re.split(r"[=@]", o.lstrip("+~"))[0] != key]
+        try:
+            known = list(keys(compose(config_name, valid))) if len(valid) < len(overrides) else []
+        except ConfigError as other:
+            return other
+        return ConfigError(f"{key}: no such option of vinpaint-{config_name}{_nearest(key, known + groups())}")
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    cause = error.__cause__
+    if isinstance(cause, OmegaConfBaseException):
+        lines.append(str(cause).splitlines()[0])
+    return ConfigError("; ".join(lines) or type(error).__name__)
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    """Phrase the likeliest meant names, by the whole dotted name or by its last part."""
+    last = name.rpartition(".")[2]
+    by_last = {candidate.rpartition(".")[2]: candidate for candidate in reversed(known)}
+    found = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    found += [by_last[match] for match in difflib.get_close_matches(last, list(by_last), n=2, cutoff=0.6)]
+    unique = list(dict.fromkeys(found))
+    if unique:
+        return f"; did you mean {' or '.join(unique)}?"
+    return f"; choose one of {', '.join(known)}" if len(known) <= 20 else "; see --help"
