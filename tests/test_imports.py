@@ -16,6 +16,7 @@ PACKAGE = Path(vinpaint.__file__).parent
 # Rooms in data order; each may import the rooms named beside it, itself, and ``errors``.
 ROOMS: dict[str, set[str]] = {
     "errors": set(),
+    "_version": set(),
     "batch": set(),
     "ops": set(),
     "video": {"ops"},
@@ -64,7 +65,7 @@ def imported(tree: ast.AST) -> list[str]:
 
 
 def room_of(module: str) -> str:
-    return module.split(".")[0]
+    return module.split(".", maxsplit=1)[0]
 
 
 @pytest.mark.parametrize(("module", "path"), modules(), ids=[name for name, _ in modules()])
