@@ -1,0 +1,1 @@
+"""Networks: importable without Lightning or Hydra."""

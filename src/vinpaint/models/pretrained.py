@@ -1,0 +1,299 @@
+"""Weights in and out: released folders, training checkpoints and the checkpoints of public repositories."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import pickle
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import torch
+from huggingface_hub import ModelHubMixin, hf_hub_download
+from torch import Tensor, nn
+
+from vinpaint.errors import UserError
+
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+
+ARCHITECTURES = {"STTN": "vinpaint.models.sttn"}
+"""Class names a ``config.json`` may ask for, and the module that holds each. Nothing else is ever imported for it."""
+
+State = dict[str, Tensor]
+Part = Literal["generator", "discriminator"]
+M = TypeVar("M", bound="PretrainedModel")
+N = TypeVar("N", bound=nn.Module)
+
+_PUBLIC_WRAPPERS = {"generator": "netG", "discriminator": "netD"}
+
+
+class CheckpointError(UserError):
+    """Weights that cannot be read or do not fit their model; the message is one line a user can act on."""
+
+
+# ---------------------------------------------------------------- released folders
+
+
+class PretrainedModel(
+    nn.Module,
+    ModelHubMixin,
+    library_name="vinpaint",
+    tags=["video-inpainting"],
+    license="mit",
+    model_card_template="---\n{{ card_data }}\n---\n\nA video inpainting model of vinpaint.\n",
+):
+    """A model that is released as a folder of ``config.json`` and ``model.safetensors``.
+
+    ``save_pretrained(folder)`` writes one, ``from_pretrained(folder)`` reads it without touching a network; a name like
+    ``owner/model`` that is no folder is looked up on the Hugging Face hub. The configuration is the constructor's
+    arguments, so they must be plain numbers, strings and lists.
+    """
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        from safetensors.torch import save_file
+
+        state = {key: value.detach().contiguous() for key, value in self.state_dict().items()}
+        weights = save_directory / WEIGHTS_FILE
+        partial = weights.with_suffix(".partial")
+        save_file(state, partial, metadata={"format": "pt"})
+        arguments = self._hub_mixin_config
+        config = {"architecture": type(self).__name__, **(arguments if isinstance(arguments, dict) else {})}
+        (save_directory / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n")
+        os.replace(partial, weights)
+
+    @classmethod
+    def from_pretrained(cls: type[M], pretrained_model_name_or_path: str | Path, **options: Any) -> M:
+        """Build the model that a folder describes and load its weights.
+
+        Args:
+            pretrained_model_name_or_path: a folder that :meth:`save_pretrained` wrote, or ``owner/model`` on the hub.
+            **options: constructor arguments that differ from the saved ones, and those of the hub mixin (``revision``,
+                ``cache_dir``, ``local_files_only`` …).
+
+        Returns:
+            The model in evaluation mode, on the CPU.
+
+        Raises:
+            CheckpointError: if the folder holds no model, or another one.
+        """
+        folder = Path(pretrained_model_name_or_path).expanduser()
+        if folder.is_dir():
+            found = read_config(folder).get("architecture", cls.__name__)
+            if found != cls.__name__:
+                raise CheckpointError(
+                    f"{folder} holds a {found}, not a {cls.__name__}: use load_pretrained('{folder}')"
+                )
+            return super().from_pretrained(str(folder), **options)
+        if not re.fullmatch(r"[\w.-]+/[\w.-]+", str(pretrained_model_name_or_path)):
+            raise CheckpointError(
+                f"{pretrained_model_name_or_path}: no such folder; give one that save_pretrained wrote, or owner/model "
+                "on the hub"
+            )
+        return super().from_pretrained(str(pretrained_model_name_or_path), **options)
+
+    @classmethod
+    def _from_pretrained(
+        cls: type[M],
+        *,
+        model_id: str,
+        revision: str | None,
+        cache_dir: str | Path | None,
+        force_download: bool,
+        local_files_only: bool,
+        token: str | bool | None,
+        **model_kwargs: Any,
+    ) -> M:
+        weights = Path(model_id) / WEIGHTS_FILE
+        if not Path(model_id).is_dir():
+            weights = Path(
+                hf_hub_download(
+                    repo_id=model_id,
+                    filename=WEIGHTS_FILE,
+                    revision=revision,
+                    cache_dir=cache_dir,
+                    force_download=force_download,
+                    token=token,
+                    local_files_only=local_files_only,
+                )
+            )
+        return load_weights(cls(**model_kwargs), weights).eval()
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Read the ``config.json`` of a released model.
+
+    Raises:
+        CheckpointError: if there is none, or it is no JSON object.
+    """
+    path = folder / CONFIG_FILE
+    if not path.is_file():
+        raise CheckpointError(f"{folder} has no {CONFIG_FILE}: expected a folder that save_pretrained wrote")
+    try:
+        config = json.loads(path.read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path} is not JSON ({error}): save the model again") from error
+    if not isinstance(config, dict):
+        raise CheckpointError(f"{path} holds a {type(config).__name__}: expected the constructor's arguments by name")
+    return config
+
+
+def load_pretrained(folder: str | Path) -> PretrainedModel:
+    """Load the model a folder holds, whichever it is.
+
+    Args:
+        folder: a folder that ``save_pretrained`` wrote.
+
+    Returns:
+        The model in evaluation mode, on the CPU.
+
+    Raises:
+        CheckpointError: if the folder holds no model that this library knows.
+    """
+    folder = Path(folder).expanduser()
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder}: no such folder; give one that save_pretrained wrote")
+    name = read_config(folder).get("architecture")
+    if name not in ARCHITECTURES:
+        raise CheckpointError(f"{folder} holds a {name}: expected one of {', '.join(sorted(ARCHITECTURES))}")
+    cls: type[PretrainedModel] = getattr(importlib.import_module(ARCHITECTURES[name]), name)
+    return cls.from_pretrained(folder)
+
+
+# ---------------------------------------------------------------- checkpoints
+
+
+def _same_keys(state: State) -> State:
+    return state
+
+
+CONVERTERS: dict[str, Callable[[State], State]] = {"sttn": _same_keys}
+"""Per public repository, how its keys become ours. STTN's are the same; its wrappers are taken off by all."""
+
+
+def load_weights(model: N, path: str | Path, *, source: str | None = None, part: Part = "generator") -> N:
+    """Load weights of any kind this library reads into a model.
+
+    Args:
+        model: the model they are meant for; changed in place.
+        path: a ``.safetensors``, a training ``.ckpt`` (averaged weights if it has them), a checkpoint of the public
+            code (``.pth``: ``netG``/``netD``, a bare state dict, ``module.`` prefixes), or a folder that
+            ``save_pretrained`` wrote.
+        source: public repository the file comes from, a key of :data:`CONVERTERS`; None takes the keys as they are.
+        part: which network of the file is meant, where it holds two.
+
+    Returns:
+        The same model.
+
+    Raises:
+        CheckpointError: if the file is missing, is none of these, holds pickled code, or does not fit the model.
+    """
+    path = Path(path).expanduser()
+    state = read_state(path, part=part)
+    if source is not None:
+        if source not in CONVERTERS:
+            raise CheckpointError(f"source={source!r}: expected one of {', '.join(sorted(CONVERTERS))}")
+        state = CONVERTERS[source](state)
+    check_state(model, state, path)
+    # files older than the counters of batch norm lack them; nothing that is computed depends on them
+    model.load_state_dict(state, strict=False)
+    return model
+
+
+def read_state(path: str | Path, *, part: Part = "generator") -> State:
+    """Read the tensors of one network from a file, under the names it gives them.
+
+    Args:
+        path: see :func:`load_weights`.
+        part: see :func:`load_weights`.
+
+    Returns:
+        Tensors on the CPU by name, without wrappers and prefixes.
+
+    Raises:
+        CheckpointError: if the file is missing, is no checkpoint or holds pickled code.
+    """
+    path = Path(path).expanduser()
+    if path.is_dir():
+        path = path / WEIGHTS_FILE
+    if not path.is_file():
+        raise CheckpointError(f"weights {path}: no such file")
+    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
+    state = _unwrap(content, part)
+    if not state or not all(isinstance(value, Tensor) for value in state.values()):
+        raise CheckpointError(f"weights {path} hold no {part}: expected tensors by name")
+    if all(key.startswith("module.") for key in state):  # saved from a parallel wrapper
+        state = {key.removeprefix("module."): value for key, value in state.items()}
+    return state
+
+
+def check_state(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
+    """Check that a state dict is the model's, key by key.
+
+    Raises:
+        CheckpointError: naming the first key that is missing, is too many or has another shape.
+    """
+    wanted = model.state_dict()
+    name = type(model).__name__
+    missing = [key for key in wanted if key not in state and not key.endswith("num_batches_tracked")]
+    extra = [key for key in state if key not in wanted]
+    if missing or extra:
+        example = f"lack {missing[0]}" if missing else f"have {extra[0]}"
+        raise CheckpointError(
+            f"weights {path} are not those of this {name}: they {example} ({len(missing)} keys missing, {len(extra)} "
+            "unknown); build the model they were saved from"
+        )
+    for key, value in state.items():
+        if value.shape != wanted[key].shape:
+            raise CheckpointError(
+                f"weights {path} do not fit this {name}: {key} is {tuple(value.shape)}, expected "
+                f"{tuple(wanted[key].shape)}; build the model with the sizes it was trained with"
+            )
+
+
+def _read_safetensors(path: Path) -> Mapping[str, Any]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"weights {path} are no safetensors file ({error}): download or save them again"
+        ) from error
+
+
+def _read_pickle(path: Path) -> Mapping[str, Any]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"weights {path} hold pickled code or are no checkpoint, and are not run: save them as tensors "
+            "(torch.save(model.state_dict(), ...)) or as .safetensors"
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise CheckpointError(
+            f"weights {path} cannot be read ({str(error).splitlines()[0] if str(error) else type(error).__name__}): "
+            "the file is truncated or no checkpoint"
+        ) from error
+    if not isinstance(content, Mapping):
+        raise CheckpointError(f"weights {path} hold a {type(content).__name__}: expected tensors by name")
+    return content
+
+
+def _unwrap(content: Mapping[str, Any], part: Part) -> State:
+    """Find the named tensors of ``part`` in what a file holds; empty if they are not there."""
+    if isinstance(content.get("state_dict"), Mapping):  # Lightning; with EMA these already are the averaged weights
+        state = content["state_dict"]
+        prefix = f"{part}."
+        inside = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+        return inside if "pytorch-lightning_version" in content else inside or dict(state)
+    wrapped = content.get(_PUBLIC_WRAPPERS[part])
+    if isinstance(wrapped, Mapping):
+        return dict(wrapped)
+    if any(isinstance(content.get(key), Mapping) for key in _PUBLIC_WRAPPERS.values()):
+        return {}
+    return dict(content)
