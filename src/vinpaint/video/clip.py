@@ -59,3 +59,25 @@ class ClipReader(Protocol):
 
 class ClipError(UserError):
     """A clip that cannot be read or written; the message is one line a user can act on."""
+
+
+def check_indices(clip: ClipReader, indices: Sequence[int]) -> NDArray[np.int64]:
+    """Check that every frame number lies inside a clip.
+
+    Returns:
+        The numbers as an array.
+
+    Raises:
+        IndexError: if one does not; the message names it and the range.
+    """
+    numbers = np.asarray(indices, dtype=np.int64).reshape(-1)
+    outside = numbers[(numbers < 0) | (numbers >= clip.num_frames)]
+    if outside.size:
+        raise IndexError(f"{clip.name}: frame {outside[0]} asked for, the clip has frames 0 to {clip.num_frames - 1}")
+    return numbers
+
+
+def one_line(error: BaseException) -> str:
+    """Tell an exception in one line, without the name of its class."""
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(str(reason).split())
