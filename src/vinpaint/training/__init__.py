@@ -1,0 +1,6 @@
+"""Lightning modules: how a network is trained, apart from what it is."""
+
+from vinpaint.training.gan_module import Completion, DivergedError, GANModule
+from vinpaint.training.sttn_module import STTNModule
+
+__all__ = ["Completion", "DivergedError", "GANModule", "STTNModule"]

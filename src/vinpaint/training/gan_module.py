@@ -1,0 +1,337 @@
+"""The loop every adversarially trained generator shares; what its losses are is left to the subclass."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from lightning.pytorch.strategies.parallel import ParallelStrategy
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+from torch.optim.lr_scheduler import LRScheduler, MultiStepLR
+
+from vinpaint.batch import VideoBatch, check_batch
+from vinpaint.errors import UserError
+from vinpaint.losses import AdversarialLoss, GANLoss, gradient_penalty
+from vinpaint.ops.compositing import composite
+from vinpaint.training.random_state import capture_random_state, restore_random_state
+
+
+class DivergedError(UserError):
+    """A loss that is no longer a number; raised before it reaches the weights."""
+
+
+@dataclass
+class Completion:
+    """What a generator made of one (micro-)batch, and what it is to be blamed for.
+
+    Args:
+        terms: the generator's losses but the adversarial one, each already weighted, scalars.
+        fake: the clips the discriminator shall tell from true ones, ``(B, T, 3, H, W)`` in [0, 1]; ``None`` when
+            there is no game to play on this batch.
+        real: the true clips to set against them, same shape.
+    """
+
+    terms: dict[str, Tensor]
+    fake: Tensor | None
+    real: Tensor
+
+
+class GANModule(LightningModule):
+    """Trains a generator, against a discriminator if there is one.
+
+    One batch is one update of each player: first the discriminator on the detached completion, then the generator
+    against the updated discriminator. Iterations, schedules, ``trainer.max_steps`` and ``trainer.global_step`` all
+    count these updates once, whatever the number of players.
+
+    A subclass says in :meth:`complete` what is completed and what it costs.
+
+    Args:
+        generator: ``forward(frames, masks)`` gives completed frames, all ``(B, T, C, H, W)`` in [0, 1].
+        discriminator: ``forward(frames)`` gives scores; trained without a game if ``None``.
+        gan_loss: form of the game, see :class:`vinpaint.losses.AdversarialLoss`.
+        adversarial_weight: weight of the generator's adversarial loss.
+        d_loss_scale: factor on the discriminator's sum over true and completed clips.
+        gradient_penalty_weight: weight of the penalty of ``wgan_gp``.
+        critic_steps: discriminator updates for one of the generator.
+        learning_rate: of Adam, both players.
+        betas: of Adam, both players.
+        milestones: updates after which the learning rate drops.
+        learning_rate_decay: factor of each drop.
+        micro_batch_size: clips that pass through the networks at once; a larger batch is split and its gradients
+            are accumulated, at the price of one more forward pass of the generator. ``None``: the whole batch.
+        max_gradient_norm: gradients of each player longer than this are shortened to it. ``None``: never.
+
+    Raises:
+        UserError: if a number is out of range.
+
+    Source: STTN (arXiv:2007.10247), section 3.4, and the public training code.
+    """
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        *,
+        discriminator: nn.Module | None = None,
+        gan_loss: GANLoss = "hinge",
+        adversarial_weight: float = 0.01,
+        d_loss_scale: float = 0.5,
+        gradient_penalty_weight: float = 10.0,
+        critic_steps: int = 1,
+        learning_rate: float = 1e-4,
+        betas: Sequence[float] = (0.0, 0.99),
+        milestones: Sequence[int] = (150_000, 300_000),
+        learning_rate_decay: float = 0.1,
+        micro_batch_size: int | None = None,
+        max_gradient_norm: float | None = None,
+    ) -> None:
+        super().__init__()
+        for name, value in (("micro_batch_size", micro_batch_size), ("critic_steps", critic_steps)):
+            if value is not None and value < 1:
+                raise UserError(f"{name}={value}: expected at least 1")
+        self.automatic_optimization = False
+        self.generator = generator
+        self.discriminator = discriminator
+        self.adversarial_loss = AdversarialLoss(gan_loss)
+        self.adversarial_weight = adversarial_weight
+        self.d_loss_scale = d_loss_scale
+        self.gradient_penalty_weight = gradient_penalty_weight
+        self.critic_steps = critic_steps
+        self.learning_rate = learning_rate
+        self.betas = (float(betas[0]), float(betas[1]))  # Adam refuses a mixture of int and float
+        self.milestones = sorted(milestones)
+        self.learning_rate_decay = learning_rate_decay
+        self.micro_batch_size = micro_batch_size
+        self.max_gradient_norm = max_gradient_norm
+        self._random_state: list[Any] | None = None
+
+    @abstractmethod
+    def complete(self, batch: VideoBatch, measures: dict[str, Tensor]) -> Completion:
+        """Complete a micro-batch and price the result.
+
+        Args:
+            batch: some clips of the batch.
+            measures: what :meth:`measure` found in the whole batch.
+        """
+
+    def measure(self, batch: VideoBatch) -> dict[str, Tensor]:
+        """Measure what losses divide by over the whole batch, so that its parts add up to it; scalars.
+
+        The numbers are averaged over devices, so that a batch spread over several costs what it would cost on one.
+        """
+        return {}
+
+    def forward(self, frames: Tensor, masks: Tensor) -> Tensor:
+        """Complete clips.
+
+        Args:
+            frames: ``(B, T, 3, H, W)`` in [0, 1].
+            masks: ``(B, T, 1, H, W)`` in {0, 1}, 1 = hole.
+
+        Returns:
+            The generator's frames inside the hole, the given ones outside, ``(B, T, 3, H, W)`` float32 in [0, 1].
+        """
+        completed = cast(Tensor, self.generator(frames, masks))
+        return composite(frames, completed.float(), masks)
+
+    # ------------------------------------------------------------------ one update
+
+    def training_step(self, batch: VideoBatch, batch_idx: int) -> dict[str, Tensor]:
+        """Update the discriminator, then the generator."""
+        if self.trainer.global_step == 0:
+            check_batch(batch)  # once: its reductions would stall a GPU at every step
+        generator_optimizer, *others = self._optimizers()
+        for optimizer in others:
+            # Lightning counts a step of every optimizer; only the generator's shall count as one.
+            optimizer._on_before_step = optimizer._on_after_step = _uncounted
+        measured = self.measure(batch)
+        measures = {key: cast(Tensor, self.trainer.strategy.reduce(v, reduce_op="mean")) for key, v in measured.items()}
+        parts = split_batch(batch, self.micro_batch_size)
+        logged: dict[str, Tensor] = {}
+        # With one part the graph of its completion serves both players.
+        only = self.complete(parts[0], measures) if len(parts) == 1 else None
+
+        if self.discriminator is not None:
+            fakes = [only] if only else [self._detached(part, measures) for part in parts]
+            if any(made.fake is not None for made in fakes):
+                for _ in range(self.critic_steps):
+                    logged |= self._update_discriminator(others[0], batch, parts, fakes)
+
+        with self._only(self.generator):
+            generator_optimizer.zero_grad()
+            for index, part in enumerate(parts):
+                made = only or self.complete(part, measures)
+                terms = dict(made.terms)
+                if self.discriminator is not None and made.fake is not None and self.adversarial_weight:
+                    score = self.adversarial_loss.generator(self._scores(made.fake))
+                    terms["adversarial"] = self.adversarial_weight * score
+                share = _share(part, batch)
+                terms = {key: share * value for key, value in terms.items()}
+                self._backward(terms, synchronize=index == len(parts) - 1)
+                _add(logged, terms | {"loss": torch.stack(list(terms.values())).sum()})
+            self._step(generator_optimizer, self.generator)
+
+        for schedule in self._schedules():
+            schedule.step()
+        rate = torch.tensor(generator_optimizer.param_groups[0]["lr"])
+        values = {f"train/{key}": value for key, value in logged.items()}
+        self.log_dict(values, prog_bar=True, batch_size=len(batch["name"]))
+        self.log("train/learning_rate", rate, batch_size=len(batch["name"]))
+        return {key.removeprefix("train/"): value for key, value in values.items()}
+
+    def _detached(self, part: VideoBatch, measures: dict[str, Tensor]) -> Completion:
+        with torch.no_grad():
+            return self.complete(part, measures)
+
+    def _update_discriminator(
+        self, optimizer: LightningOptimizer, batch: VideoBatch, parts: list[VideoBatch], made: list[Completion]
+    ) -> dict[str, Tensor]:
+        assert self.discriminator is not None
+        logged: dict[str, Tensor] = {}
+        with self._only(self.discriminator):
+            optimizer.zero_grad()
+            for index, (part, completion) in enumerate(zip(parts, made, strict=True)):
+                if completion.fake is None:
+                    continue
+                real, fake = completion.real, completion.fake.detach()
+                terms = {
+                    "discriminator_real": self.adversarial_loss.real(self._scores(real)),
+                    "discriminator_fake": self.adversarial_loss.fake(self._scores(fake)),
+                }
+                shown = dict(terms)
+                terms = {key: self.d_loss_scale * value for key, value in terms.items()}
+                if self.adversarial_loss.kind == "wgan_gp":
+                    penalty = gradient_penalty(self.discriminator, real, fake)
+                    shown["gradient_penalty"] = penalty
+                    terms["gradient_penalty"] = self.gradient_penalty_weight * penalty
+                share = _share(part, batch)
+                self._backward({k: share * v for k, v in terms.items()}, synchronize=index == len(parts) - 1)
+                _add(logged, {k: share * v for k, v in shown.items()})
+            self._step(optimizer, self.discriminator)
+        return logged
+
+    def _scores(self, clips: Tensor) -> Tensor:
+        assert self.discriminator is not None
+        # bf16 gradients of strided 3-D convolutions are uninitialised memory on the CPU (torch 2.13): float32 there.
+        on_cpu = clips.device.type == "cpu"
+        with torch.autocast("cpu", enabled=False) if on_cpu else nullcontext():
+            return cast(Tensor, self.discriminator(clips)).float()
+
+    def _backward(self, terms: dict[str, Tensor], *, synchronize: bool) -> None:
+        loss = torch.stack(list(terms.values())).sum()
+        if not torch.isfinite(loss):
+            broken = [f"{key} is {value.item()}" for key, value in terms.items() if not torch.isfinite(value)]
+            raise DivergedError(
+                f"update {self.trainer.global_step}: loss {', '.join(broken) or 'is not finite'}; lower learning_rate, "
+                "set max_gradient_norm, or train with precision=bf16 or fp32, from a checkpoint before this update"
+            )
+        strategy = self.trainer.strategy
+        if synchronize or not isinstance(strategy, ParallelStrategy):
+            self.manual_backward(loss)
+        else:
+            with strategy.block_backward_sync():
+                self.manual_backward(loss)
+
+    def _step(self, optimizer: LightningOptimizer, network: nn.Module) -> None:
+        if self.max_gradient_norm is not None:
+            scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+            norm = self.max_gradient_norm * (scaler.get_scale() if scaler is not None else 1.0)
+            nn.utils.clip_grad_norm_(network.parameters(), norm)
+        optimizer.step()
+
+    @contextmanager
+    def _only(self, network: nn.Module) -> Iterator[None]:
+        """Let gradients reach one player and not its opponent."""
+        frozen = [
+            parameter
+            for player in (self.generator, self.discriminator)
+            if player is not None and player is not network
+            for parameter in player.parameters()
+            if parameter.requires_grad
+        ]
+        for parameter in frozen:
+            parameter.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for parameter in frozen:
+                parameter.requires_grad_(True)
+
+    # ------------------------------------------------------------------ evaluation, optimisers, checkpoints
+
+    def validation_step(self, batch: VideoBatch, batch_idx: int) -> dict[str, Tensor]:
+        """Complete the clips; metrics and pictures are made by callbacks."""
+        return {"completed": self(batch["frames"], batch["masks"])}
+
+    def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:
+        """One Adam and one schedule per player, the generator first."""
+        players = [player for player in (self.generator, self.discriminator) if player is not None]
+        optimizers: list[Optimizer] = [
+            Adam([p for p in player.parameters() if p.requires_grad], lr=self.learning_rate, betas=self.betas)
+            for player in players
+        ]
+        schedules: list[LRScheduler] = [
+            MultiStepLR(optimizer, self.milestones, gamma=self.learning_rate_decay) for optimizer in optimizers
+        ]
+        return optimizers, schedules
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the random state of every process, so that a resumed run draws what this one would have drawn."""
+        states: list[Any] = [capture_random_state()]
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            gathered: list[Any] = [None] * torch.distributed.get_world_size()
+            torch.distributed.all_gather_object(gathered, states[0])
+            states = gathered
+        checkpoint["random_state"] = states
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Remember the random state until training starts: building the loaders draws from it."""
+        self._random_state = checkpoint.get("random_state")
+
+    def on_train_start(self) -> None:
+        """Continue the random state of the checkpoint, where there is one for this process."""
+        if self._random_state is not None and len(self._random_state) == self.trainer.world_size:
+            restore_random_state(self._random_state[self.global_rank])
+        self._random_state = None
+
+    def _optimizers(self) -> list[LightningOptimizer]:
+        found = self.optimizers()
+        return cast(list[LightningOptimizer], found if isinstance(found, list) else [found])
+
+    def _schedules(self) -> list[LRScheduler]:
+        found = self.lr_schedulers()
+        return cast(list[LRScheduler], found if isinstance(found, list) else [found])
+
+
+def split_batch(batch: VideoBatch, size: int | None) -> list[VideoBatch]:
+    """Cut a batch into micro-batches of at most ``size`` clips (``None``: leave it whole)."""
+    B = len(batch["name"])
+    if size is None or size >= B:
+        return [batch]
+    return [
+        VideoBatch(
+            frames=batch["frames"][start : start + size],
+            masks=batch["masks"][start : start + size],
+            name=batch["name"][start : start + size],
+        )
+        for start in range(0, B, size)
+    ]
+
+
+def _share(part: VideoBatch, batch: VideoBatch) -> float:
+    return len(part["name"]) / len(batch["name"])
+
+
+def _add(totals: dict[str, Tensor], terms: dict[str, Tensor]) -> None:
+    for key, value in terms.items():
+        totals[key] = totals[key] + value.detach() if key in totals else value.detach()
+
+
+def _uncounted() -> None:
+    """Do nothing before and after an optimizer step that is not counted."""

@@ -1,0 +1,127 @@
+"""Training of STTN."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+from torch import Tensor, nn
+
+from vinpaint.batch import VideoBatch
+from vinpaint.errors import UserError
+from vinpaint.losses import GANLoss, hole_l1, perceptual_and_style, valid_l1
+from vinpaint.models.vgg import VGG16Features
+from vinpaint.ops.compositing import composite
+from vinpaint.training.gan_module import Completion, GANModule
+
+
+class STTNModule(GANModule):
+    """Trains STTN, or any generator of its kind, with the paper's losses and schedule.
+
+    Reconstruction is measured on pixels in [-1, 1], the range of the network (twice the error in [0, 1]), so that
+    losses and weights are those of the public code; logged values are weighted and add up to ``train/loss``.
+
+    Args:
+        generator: see :class:`GANModule`.
+        discriminator: see :class:`GANModule`; T-PatchGAN in the paper.
+        hole_weight: weight of the error inside the holes.
+        valid_weight: weight of the error outside.
+        perceptual_weight: weight of the difference of VGG-16 features of the composite (0.01 is common).
+        style_weight: weight of the difference of their Gram matrices (24 to 250 are common).
+        vgg_weights: file of ImageNet VGG-16 weights; needed when one of the two weights above is not zero.
+        discriminate: what the discriminator sees: ``composite`` (known pixels from the input, as in the public code)
+            or ``completed`` (all pixels from the network, as the paper writes).
+        gan_loss: see :class:`GANModule`, as are all that follow.
+        adversarial_weight: weight of the generator's adversarial loss.
+        d_loss_scale: 0.5 as in the public code; 1 as in the paper's equation 8.
+        gradient_penalty_weight: weight of the penalty of ``wgan_gp``.
+        critic_steps: discriminator updates for one of the generator.
+        learning_rate: of Adam, both players.
+        betas: of Adam, both players.
+        milestones: updates after which the learning rate drops (DAVIS fine-tuning in the public code: 300,000 only).
+        learning_rate_decay: factor of each drop.
+        micro_batch_size: clips that pass through the networks at once.
+        max_gradient_norm: longest gradient.
+
+    Raises:
+        UserError: if the perceptual or style loss is asked for without weights for VGG-16.
+
+    Source: STTN (arXiv:2007.10247), equations 5 to 10 and section 4.1; the public training code where they differ.
+    """
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        *,
+        discriminator: nn.Module | None = None,
+        hole_weight: float = 1.0,
+        valid_weight: float = 1.0,
+        perceptual_weight: float = 0.0,
+        style_weight: float = 0.0,
+        vgg_weights: str | Path | None = None,
+        discriminate: str = "composite",
+        gan_loss: GANLoss = "hinge",
+        adversarial_weight: float = 0.01,
+        d_loss_scale: float = 0.5,
+        gradient_penalty_weight: float = 10.0,
+        critic_steps: int = 1,
+        learning_rate: float = 1e-4,
+        betas: Sequence[float] = (0.0, 0.99),
+        milestones: Sequence[int] = (150_000, 300_000),
+        learning_rate_decay: float = 0.1,
+        micro_batch_size: int | None = None,
+        max_gradient_norm: float | None = None,
+    ) -> None:
+        super().__init__(
+            generator,
+            discriminator=discriminator,
+            gan_loss=gan_loss,
+            adversarial_weight=adversarial_weight,
+            d_loss_scale=d_loss_scale,
+            gradient_penalty_weight=gradient_penalty_weight,
+            critic_steps=critic_steps,
+            learning_rate=learning_rate,
+            betas=betas,
+            milestones=milestones,
+            learning_rate_decay=learning_rate_decay,
+            micro_batch_size=micro_batch_size,
+            max_gradient_norm=max_gradient_norm,
+        )
+        if discriminate not in ("composite", "completed"):
+            raise UserError(f"discriminate={discriminate!r}: choose composite or completed")
+        self.hole_weight = hole_weight
+        self.valid_weight = valid_weight
+        self.perceptual_weight = perceptual_weight
+        self.style_weight = style_weight
+        self.discriminate = discriminate
+        self._vgg: list[VGG16Features] = []  # in a list it is no submodule: frozen, it belongs in no checkpoint
+        if perceptual_weight or style_weight:
+            if vgg_weights is None:
+                raise UserError(
+                    f"perceptual_weight={perceptual_weight:g}, style_weight={style_weight:g}: these losses need "
+                    "VGG-16; give vgg_weights=<file of an ImageNet VGG-16 state dict>, or set both weights to 0"
+                )
+            self._vgg.append(VGG16Features.from_file(vgg_weights))
+
+    def measure(self, batch: VideoBatch) -> dict[str, Tensor]:
+        """Measure the share of the frames that holes cover."""
+        return {"hole_area": batch["masks"].mean()}
+
+    def complete(self, batch: VideoBatch, measures: dict[str, Tensor]) -> Completion:
+        """Complete clips; price the error inside and outside the holes."""
+        frames, masks, area = batch["frames"], batch["masks"], measures["hole_area"]
+        completed = cast(Tensor, self.generator(frames, masks)).float()
+        composited = composite(frames, completed, masks)
+        signed_completed, signed_frames = completed * 2 - 1, frames * 2 - 1
+        terms = {
+            "hole": self.hole_weight * hole_l1(signed_completed, signed_frames, masks, area=area),
+            "valid": self.valid_weight * valid_l1(signed_completed, signed_frames, masks, area=area),
+        }
+        if self._vgg:
+            vgg = self._vgg[0].to(frames.device)
+            perceptual, style = perceptual_and_style(vgg, composited, frames)
+            terms["perceptual"] = self.perceptual_weight * perceptual
+            terms["style"] = self.style_weight * style
+        fake = composited if self.discriminate == "composite" else completed
+        return Completion(terms=terms, fake=fake, real=frames)

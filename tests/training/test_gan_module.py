@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+from typing import Any
+
+import lightning as L
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from tiny_training import OnBatchEnd, TinyGenerator, tiny_batch, tiny_module, tiny_trainer
+from vinpaint.batch import VideoBatch
+from vinpaint.errors import UserError
+from vinpaint.models.vgg import VGG16Features
+from vinpaint.training import Completion, DivergedError, STTNModule
+from vinpaint.training.gan_module import split_batch
+
+
+def fit(module: L.LightningModule, batches: list[VideoBatch], **options: Any) -> L.Trainer:
+    trainer = tiny_trainer(**{"max_steps": len(batches), **options})
+    trainer.fit(module, DataLoader(batches, batch_size=None))
+    return trainer
+
+
+def weights(module: STTNModule) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in module.parameters()])
+
+
+def test_losses_of_a_step_add_up_and_training_lowers_them() -> None:
+    seen: list[dict[str, float]] = []
+    record = OnBatchEnd(lambda _, out: seen.append({k: v.item() for k, v in out.items()}))
+    fit(tiny_module(), [tiny_batch()] * 80, callbacks=[record])
+    for step in seen:
+        assert step["loss"] == pytest.approx(step["hole"] + step["valid"] + step["adversarial"], abs=1e-6)
+    assert seen[-1]["valid"] < 0.7 * seen[0]["valid"]
+    assert set(seen[0]) == {"discriminator_real", "discriminator_fake", "adversarial", "hole", "valid", "loss"}
+
+
+def test_one_update_of_each_player_counts_once() -> None:
+    trainer = fit(tiny_module(), [tiny_batch(1)] * 5)
+    assert trainer.global_step == 5
+    trainer = fit(tiny_module(critic_steps=3), [tiny_batch(1)] * 5, max_steps=4)
+    assert trainer.global_step == 4
+
+
+def test_the_learning_rate_drops_after_the_stated_updates_for_both_players() -> None:
+    rates: list[list[float]] = []
+
+    def record(module: STTNModule, _: Any) -> None:
+        rates.append([optimizer.param_groups[0]["lr"] for optimizer in module.optimizers()])
+
+    module = tiny_module(learning_rate=1.0, milestones=[2, 3], learning_rate_decay=0.1)
+    fit(module, [tiny_batch(1)] * 4, callbacks=[OnBatchEnd(record)])
+    # what the next update will use: updates 0 and 1 at full rate, 2 at a tenth, 3 and later at a hundredth
+    assert rates == [[pytest.approx(r)] * 2 for r in (1.0, 0.1, 0.01, 0.01)]
+
+
+@pytest.mark.parametrize("gan_loss", ["hinge", "lsgan", "nsgan"])
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_micro_batches_take_the_step_of_the_whole_batch(size: int, gan_loss: str) -> None:
+    whole = tiny_module(gan_loss=gan_loss, adversarial_weight=1.0)
+    split = tiny_module(gan_loss=gan_loss, adversarial_weight=1.0, micro_batch_size=size)
+    outputs: list[dict[str, torch.Tensor]] = []
+    for module in (whole, split):
+        fit(module, [tiny_batch(4)], callbacks=[OnBatchEnd(lambda _, out: outputs.append(out))])
+    for (name, a), b in zip(whole.named_parameters(), split.parameters(), strict=True):
+        torch.testing.assert_close(a.grad, b.grad, msg=name)
+    for key, value in outputs[0].items():
+        torch.testing.assert_close(outputs[1][key], value, msg=key)
+
+
+def test_long_gradients_are_shortened_before_the_step() -> None:
+    norms: list[float] = []
+
+    def record(module: STTNModule, _: Any) -> None:
+        for player in (module.generator, module.discriminator):
+            norms.append(torch.cat([p.grad.flatten() for p in player.parameters()]).norm().item())
+
+    fit(tiny_module(max_gradient_norm=1e-3), [tiny_batch()], callbacks=[OnBatchEnd(record)])
+    assert norms == [pytest.approx(1e-3, rel=1e-3)] * 2
+
+
+def test_each_player_keeps_its_weights_while_the_other_learns() -> None:
+    for kept, options in (("generator", {"learning_rate": 0.0}), ("discriminator", {"d_loss_scale": 0.0})):
+        module = tiny_module(**options)
+        before = [p.detach().clone() for p in getattr(module, kept).parameters()]
+        fit(module, [tiny_batch()] * 2)
+        assert all(torch.equal(a, b) for a, b in zip(before, getattr(module, kept).parameters(), strict=True))
+        assert all(p.requires_grad for p in module.parameters())
+
+
+def test_without_a_discriminator_only_reconstruction_is_trained() -> None:
+    module = STTNModule(TinyGenerator())
+    outputs: list[Any] = []
+    trainer = fit(module, [tiny_batch()] * 2, callbacks=[OnBatchEnd(lambda _, out: outputs.append(out))])
+    assert set(outputs[0]) == {"hole", "valid", "loss"}
+    assert len(trainer.optimizers) == 1
+
+
+@pytest.mark.parametrize("options", [{"gan_loss": "wgan_gp"}, {"discriminate": "completed"}, {"critic_steps": 2}])
+def test_every_form_of_the_game_moves_both_players(options: dict[str, Any]) -> None:
+    module = tiny_module(**options)
+    before = [p.detach().clone() for p in module.parameters()]
+    fit(module, [tiny_batch()])
+    # Biases aside: the two halves of the hinge pull the discriminator's one with equal force at first.
+    for old, (name, new) in zip(before, module.named_parameters(), strict=True):
+        assert "bias" in name or not torch.equal(old, new), name
+
+
+def test_a_subclass_may_sit_a_batch_out_of_the_game() -> None:
+    class NoGame(STTNModule):
+        def complete(self, batch: VideoBatch, measures: dict[str, torch.Tensor]) -> Completion:
+            made = super().complete(batch, measures)
+            return Completion(terms=made.terms, fake=None, real=made.real)
+
+    donor = tiny_module()
+    module = NoGame(donor.generator, discriminator=donor.discriminator)
+    before = [p.detach().clone() for p in module.discriminator.parameters()]
+    fit(module, [tiny_batch()])
+    assert all(torch.equal(a, b) for a, b in zip(before, module.discriminator.parameters(), strict=True))
+
+
+def test_what_lies_under_the_hole_does_not_reach_the_completion() -> None:
+    module, batch = tiny_module(), tiny_batch()
+    with torch.no_grad():
+        first = module(batch["frames"], batch["masks"])
+        hidden = torch.where(batch["masks"] > 0, torch.rand_like(batch["frames"]), batch["frames"])
+        assert torch.equal(module(hidden, batch["masks"]), first)
+    outside = (1 - batch["masks"]).expand_as(first) > 0
+    assert torch.equal(first[outside], batch["frames"][outside])
+
+
+def test_a_loss_that_is_no_number_stops_before_the_weights_are_touched() -> None:
+    module = tiny_module()
+    with torch.no_grad():
+        module.generator.layers[0].bias[0] = float("nan")
+    before = weights(module)
+    with pytest.raises(DivergedError, match=r"update 0: loss discriminator_fake is nan; lower learning_rate"):
+        fit(module, [tiny_batch()])
+    assert torch.equal(torch.nan_to_num(weights(module)), torch.nan_to_num(before))
+
+
+def test_a_batch_out_of_range_is_refused_at_the_first_step() -> None:
+    batch = tiny_batch()
+    batch["frames"] = batch["frames"] * 255
+    with pytest.raises(ValueError, match=r"expected \[0, 1\]"):
+        fit(tiny_module(), [batch])
+
+
+def test_perceptual_and_style_losses_need_weights_and_use_them(tmp_path: Any) -> None:
+    with pytest.raises(UserError, match="vgg_weights=<file"):
+        STTNModule(TinyGenerator(), style_weight=24.0)
+    torch.save(VGG16Features(3).state_dict(), tmp_path / "vgg16.pth")
+    module = tiny_module(perceptual_weight=0.01, style_weight=24.0, vgg_weights=tmp_path / "vgg16.pth")
+    outputs: list[Any] = []
+    fit(module, [tiny_batch(1)], callbacks=[OnBatchEnd(lambda _, out: outputs.append(out))])
+    assert outputs[0]["perceptual"] > 0
+    assert outputs[0]["style"] > 0
+    assert not any("vgg" in key for key in module.state_dict())
+
+
+def test_bf16_trains_on_the_same_losses() -> None:
+    outputs: list[Any] = []
+    for precision in ("32-true", "bf16-mixed"):
+        record = OnBatchEnd(lambda _, out: outputs.append(out))
+        fit(tiny_module(spectral=True), [tiny_batch(2)], callbacks=[record], precision=precision)
+    for key in outputs[0]:
+        torch.testing.assert_close(outputs[1][key], outputs[0][key], rtol=2e-2, atol=1e-3, msg=key)
+
+
+@pytest.mark.parametrize(("size", "expected"), [(None, [4]), (9, [4]), (3, [3, 1]), (1, [1, 1, 1, 1])])
+def test_a_batch_splits_in_order(size: int | None, expected: list[int]) -> None:
+    parts = split_batch(tiny_batch(4), size)
+    assert [len(part["name"]) for part in parts] == expected
+    assert torch.equal(torch.cat([part["frames"] for part in parts]), tiny_batch(4)["frames"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"micro_batch_size": 0}, "micro_batch_size=0"),
+        ({"critic_steps": 0}, "critic_steps=0"),
+        ({"discriminate": "pixels"}, "composite or completed"),
+    ],
+)
+def test_a_setting_out_of_range_is_named(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        STTNModule(TinyGenerator(), **options)
