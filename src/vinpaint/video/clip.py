@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from pathlib import Path
 from types import TracebackType
 from typing import Protocol, runtime_checkable
 
@@ -57,6 +58,47 @@ class ClipReader(Protocol):
     ) -> None: ...
 
 
+@runtime_checkable
+class ClipWriter(Protocol):
+    """Takes the frames of one clip in order; what it writes appears under its name only when it is complete.
+
+    Leaving the context with an exception (Ctrl-C included) removes what was written.
+
+    Attributes:
+        path: the final name.
+        num_frames: frames written so far.
+    """
+
+    path: Path
+    num_frames: int
+
+    def write(self, frame: NDArray[np.uint8]) -> None:
+        """Append a frame, ``(H, W, 3)`` uint8 RGB.
+
+        Raises:
+            ClipError: if it does not fit or cannot be written; the output is then removed.
+        """
+        ...
+
+    def close(self) -> None:
+        """Complete the output and give it its name; safe to call twice.
+
+        Raises:
+            ClipError: if it cannot be completed; it is then removed.
+        """
+        ...
+
+    def abort(self) -> None:
+        """Remove what was written so far; safe to call twice."""
+        ...
+
+    def __enter__(self) -> ClipWriter: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
 class ClipError(UserError):
     """A clip that cannot be read or written; the message is one line a user can act on."""
 
@@ -81,3 +123,13 @@ def one_line(error: BaseException) -> str:
     """Tell an exception in one line, without the name of its class."""
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return " ".join(str(reason).split())
+
+
+def check_frame(path: Path, frame: NDArray[np.uint8], height: int, width: int) -> None:
+    """Check that a frame to write is ``(height, width, 3)`` uint8.
+
+    Raises:
+        ClipError: if it is not; the message says both.
+    """
+    if frame.shape != (height, width, 3) or frame.dtype != np.uint8:
+        raise ClipError(f"{path}: frame is {frame.dtype} {frame.shape}; give uint8 ({height}, {width}, 3) RGB")

@@ -23,7 +23,7 @@ _ONE_FRAME_PER_PACKET = frozenset(
     }
 )  # fmt: skip
 # Containers that may hold packets of several frames, or frames without a time of their own.
-_LOOSE_CONTAINERS = frozenset({"avi", "mpegts", "mpeg", "flv", "h264", "hevc", "m4v", "asf", "ogg"})
+_LOOSE_CONTAINERS = frozenset({"avi", "mpeg", "h264", "hevc", "m4v", "asf", "ogg"})
 
 
 @dataclass(frozen=True)

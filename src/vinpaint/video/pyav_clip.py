@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _CACHED_FRAMES = 16
 _CACHED_BYTES = 64 << 20
+_BROADCAST = frozenset({"mpegts", "mpeg"})  # their clock may start anywhere
 # Handles inherited through a fork. Closing one would wait for threads that live in the parent only, or move the file
 # offset under it, so a child keeps them untouched.
 _abandoned: list[object] = []
@@ -127,6 +128,8 @@ class PyAVClip:
         path: the file.
         timestamps: presentation time of every frame in units of ``time_base``, ascending, ``(num_frames,)`` int64.
         time_base: seconds per unit of ``timestamps``.
+        clock_start: what the file's clock shows at the first frame where it may start anywhere (broadcast), else 0.
+        colour_tags: primaries and transfer as the file tells them (ISO/IEC 23091-2 numbers; 2 = not told).
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -147,6 +150,9 @@ class PyAVClip:
                 stream.thread_type = "NONE"
                 self.index = build_index(container, stream)
                 average = stream.average_rate or stream.guessed_rate
+                codec = stream.codec_context
+                self.colour_tags = int(codec.color_primaries), int(codec.color_trc)
+                broadcast = not _BROADCAST.isdisjoint(container.format.name.split(","))
         except NotIndexableError as error:
             raise ClipError(f"{self.path}: {error}; give a video that plays") from error
         except FFmpegError as error:
@@ -154,6 +160,7 @@ class PyAVClip:
         self.time_base = self.index.time_base
         self.timestamps = self.index.pts
         self.num_frames = len(self.index.pts)
+        self.clock_start = int(self.timestamps[0]) if broadcast else 0
         self.frame_rate = _frame_rate(self.index, average)
         first = self._frame(0)
         self.height, self.width = first.shape[:2]

@@ -1,0 +1,71 @@
+"""When the frames of an output are shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vinpaint.video.clip import ClipError, ClipReader
+from vinpaint.video.memory import ResizedClip
+from vinpaint.video.pyav_clip import PyAVClip
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Presentation times: frame ``i`` is shown at ``pts[i] * time_base`` seconds, or at ``i / frame_rate``.
+
+    Attributes:
+        frame_rate: frames per second, the average where it varies.
+        time_base: seconds per unit of time.
+        pts: times in that unit where they are not simply the frame's number.
+    """
+
+    frame_rate: Fraction
+    time_base: Fraction
+    pts: NDArray[np.int64] | None = None
+
+    def __call__(self, number: int) -> int:
+        """Tell the time of frame ``number`` in units of ``time_base``.
+
+        Raises:
+            ClipError: if the times were copied from a clip with fewer frames.
+        """
+        if self.pts is None:
+            return number
+        if number >= len(self.pts):
+            raise ClipError(
+                f"frame {number} has no time: the source has {len(self.pts)} frames; write no more than that"
+            )
+        return int(self.pts[number])
+
+
+def video_source(like: ClipReader | Path | str | None) -> PyAVClip | None:
+    """Find the video file behind a clip or a path; none where frames come from images or memory."""
+    while isinstance(like, ResizedClip):
+        like = like.clip
+    if isinstance(like, PyAVClip):
+        return like
+    if isinstance(like, (str, Path)):
+        from vinpaint.video.opening import open_clip
+
+        return video_source(open_clip(like, verify=False))
+    return None
+
+
+def timing_of(source: PyAVClip | None, frame_rate: Fraction) -> Timing:
+    """Copy the times of ``source`` if its rate is the one asked for, else space frames evenly.
+
+    Times that are an even spacing rounded to the source's clock (matroska's milliseconds) become even again.
+    """
+    even = Timing(frame_rate, 1 / frame_rate)
+    if source is None or source.frame_rate != frame_rate or source.index.by_order:
+        return even
+    pts = source.timestamps - source.clock_start
+    ticks = np.arange(len(pts)) * float(1 / (frame_rate * source.time_base))
+    if pts[0] == 0 and np.all(np.abs(pts - ticks) <= 1):
+        return even
+    return Timing(frame_rate, source.time_base, pts)
