@@ -5,17 +5,22 @@ from __future__ import annotations
 import math
 import warnings
 from abc import abstractmethod
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import Literal, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torchmetrics import Metric
 
 from vinpaint.errors import UserError
 
+N = TypeVar("N", bound=nn.Module)
+
 Average = Literal["frames", "videos"]
 """``frames``: every frame counts the same (published PSNR and SSIM). ``videos``: every clip does."""
+
+RANDOM = "random"
+"""Given as weights, tries a run without them; results then carry ``random_weights`` in their names."""
 
 RANGE_TOLERANCE = 1e-4  # in [0, 1]: a tenth of a level of an 8-bit frame, far above rounding, far below a wrong range
 
@@ -63,6 +68,13 @@ def check_clips(completed: Tensor, truth: Tensor, *, masks: Tensor, names: Seque
                     f"{name}: {what} frames lie in [{low:g}, {high:g}]: expected [0, 1]; divide 8-bit levels by 255, "
                     "clamp the output of a network"
                 )
+
+
+def seeded(build: Callable[[], N]) -> N:
+    """Build a network with the same random weights in every process, whatever the random state of each."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return build()
 
 
 def _shape(tensor: Tensor) -> tuple[int, ...]:
@@ -137,18 +149,18 @@ class AveragedMetric(VideoMetric):
 
     Args:
         average: ``frames`` gives every score the same weight, ``videos`` every clip.
+        numbers: how many numbers the metric gives, as many as suffixes.
     """
 
     total: Tensor
     count: Tensor
     num_clips: Tensor
 
-    def __init__(self, *, average: Average = "frames") -> None:
+    def __init__(self, *, average: Average = "frames", numbers: int = 1) -> None:
         super().__init__()
         if average not in ("frames", "videos"):
             raise UserError(f"average={average}: choose frames or videos")
         self.average = average
-        numbers = len(self.suffixes)
         self.add_state("total", torch.zeros(numbers, dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("count", torch.zeros(numbers, dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("num_clips", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
