@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from vinpaint.batch import VideoBatch
 from vinpaint.models.t_patch_gan import TPatchGAN
 from vinpaint.ops.compositing import hide_holes
-from vinpaint.training import STTNModule
+from vinpaint.training import Game, Optimization, STTNModule
 
 
 class TinyGenerator(nn.Module):
@@ -61,9 +62,20 @@ def tiny_batch(num_clips: int = 4) -> VideoBatch:
 
 
 def tiny_module(*, spectral: bool = False, seed: int = 0, **options: Any) -> STTNModule:
+    """Options of the game and of the optimization go to their recipes, the others to the module."""
     torch.manual_seed(seed)
     discriminator = TPatchGAN(channels=4) if spectral else TinyDiscriminator()
-    return STTNModule(TinyGenerator(), discriminator=discriminator, **{"learning_rate": 1e-2, **options})
+    recipes = {
+        recipe: {f.name: options.pop(f.name) for f in fields(recipe) if f.name in options}
+        for recipe in (Game, Optimization)
+    }
+    return STTNModule(
+        TinyGenerator(),
+        discriminator=discriminator,
+        game=Game(**recipes[Game]),
+        optimization=Optimization(**{"learning_rate": 1e-2, **recipes[Optimization]}),
+        **options,
+    )
 
 
 def tiny_trainer(folder: Path | None = None, *, callbacks: list[L.Callback] | None = None, **options: Any) -> L.Trainer:

@@ -184,4 +184,4 @@ def test_a_batch_splits_in_order(size: int | None, expected: list[int]) -> None:
 )
 def test_a_setting_out_of_range_is_named(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        STTNModule(TinyGenerator(), **options)
+        tiny_module(**options)

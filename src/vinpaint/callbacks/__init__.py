@@ -1,0 +1,9 @@
+"""What happens beside training: measuring, averaging, showing and saving."""
+
+from vinpaint.callbacks.clip_logger import ClipLogger
+from vinpaint.callbacks.ema import EMA, averaged_weights
+from vinpaint.callbacks.progress_bar import ProgressBar
+from vinpaint.callbacks.video_metrics import VideoMetrics
+from vinpaint.callbacks.weights_exporter import WeightsExporter
+
+__all__ = ["EMA", "ClipLogger", "ProgressBar", "VideoMetrics", "WeightsExporter", "averaged_weights"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, cast
@@ -13,14 +13,15 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.strategies.parallel import ParallelStrategy
 from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
-from torch.optim.lr_scheduler import LRScheduler, MultiStepLR
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from vinpaint.batch import VideoBatch, check_batch
 from vinpaint.errors import UserError
-from vinpaint.losses import AdversarialLoss, GANLoss, gradient_penalty
+from vinpaint.losses import AdversarialLoss, gradient_penalty
 from vinpaint.ops.compositing import composite
 from vinpaint.training.random_state import capture_random_state, restore_random_state
+from vinpaint.training.recipe import Game, Optimization
 
 
 class DivergedError(UserError):
@@ -55,21 +56,8 @@ class GANModule(LightningModule):
     Args:
         generator: ``forward(frames, masks)`` gives completed frames, all ``(B, T, C, H, W)`` in [0, 1].
         discriminator: ``forward(frames)`` gives scores; trained without a game if ``None``.
-        gan_loss: form of the game, see :class:`vinpaint.losses.AdversarialLoss`.
-        adversarial_weight: weight of the generator's adversarial loss.
-        d_loss_scale: factor on the discriminator's sum over true and completed clips.
-        gradient_penalty_weight: weight of the penalty of ``wgan_gp``.
-        critic_steps: discriminator updates for one of the generator.
-        learning_rate: of Adam, both players.
-        betas: of Adam, both players.
-        milestones: updates after which the learning rate drops.
-        learning_rate_decay: factor of each drop.
-        micro_batch_size: clips that pass through the networks at once; a larger batch is split and its gradients
-            are accumulated, at the price of one more forward pass of the generator. ``None``: the whole batch.
-        max_gradient_norm: gradients of each player longer than this are shortened to it. ``None``: never.
-
-    Raises:
-        UserError: if a number is out of range.
+        game: form and weights of the game; the paper's by default.
+        optimization: optimiser and schedule of both players; the paper's by default.
 
     Source: STTN (arXiv:2007.10247), section 3.4, and the public training code.
     """
@@ -79,36 +67,16 @@ class GANModule(LightningModule):
         generator: nn.Module,
         *,
         discriminator: nn.Module | None = None,
-        gan_loss: GANLoss = "hinge",
-        adversarial_weight: float = 0.01,
-        d_loss_scale: float = 0.5,
-        gradient_penalty_weight: float = 10.0,
-        critic_steps: int = 1,
-        learning_rate: float = 1e-4,
-        betas: Sequence[float] = (0.0, 0.99),
-        milestones: Sequence[int] = (150_000, 300_000),
-        learning_rate_decay: float = 0.1,
-        micro_batch_size: int | None = None,
-        max_gradient_norm: float | None = None,
+        game: Game | None = None,
+        optimization: Optimization | None = None,
     ) -> None:
         super().__init__()
-        for name, value in (("micro_batch_size", micro_batch_size), ("critic_steps", critic_steps)):
-            if value is not None and value < 1:
-                raise UserError(f"{name}={value}: expected at least 1")
         self.automatic_optimization = False
         self.generator = generator
         self.discriminator = discriminator
-        self.adversarial_loss = AdversarialLoss(gan_loss)
-        self.adversarial_weight = adversarial_weight
-        self.d_loss_scale = d_loss_scale
-        self.gradient_penalty_weight = gradient_penalty_weight
-        self.critic_steps = critic_steps
-        self.learning_rate = learning_rate
-        self.betas = (float(betas[0]), float(betas[1]))  # Adam refuses a mixture of int and float
-        self.milestones = sorted(milestones)
-        self.learning_rate_decay = learning_rate_decay
-        self.micro_batch_size = micro_batch_size
-        self.max_gradient_norm = max_gradient_norm
+        self.game = game or Game()
+        self.optimization = optimization or Optimization()
+        self.adversarial_loss = AdversarialLoss(self.game.gan_loss)
         self._random_state: list[Any] | None = None
 
     @abstractmethod
@@ -152,7 +120,7 @@ class GANModule(LightningModule):
             optimizer._on_before_step = optimizer._on_after_step = _uncounted
         measured = self.measure(batch)
         measures = {key: cast(Tensor, self.trainer.strategy.reduce(v, reduce_op="mean")) for key, v in measured.items()}
-        parts = split_batch(batch, self.micro_batch_size)
+        parts = split_batch(batch, self.optimization.micro_batch_size)
         logged: dict[str, Tensor] = {}
         # With one part the graph of its completion serves both players.
         only = self.complete(parts[0], measures) if len(parts) == 1 else None
@@ -160,7 +128,7 @@ class GANModule(LightningModule):
         if self.discriminator is not None:
             fakes = [only] if only else [self._detached(part, measures) for part in parts]
             if any(made.fake is not None for made in fakes):
-                for _ in range(self.critic_steps):
+                for _ in range(self.game.critic_steps):
                     logged |= self._update_discriminator(others[0], batch, parts, fakes)
 
         with self._only(self.generator):
@@ -168,9 +136,9 @@ class GANModule(LightningModule):
             for index, part in enumerate(parts):
                 made = only or self.complete(part, measures)
                 terms = dict(made.terms)
-                if self.discriminator is not None and made.fake is not None and self.adversarial_weight:
+                if self.discriminator is not None and made.fake is not None and self.game.adversarial_weight:
                     score = self.adversarial_loss.generator(self._scores(made.fake))
-                    terms["adversarial"] = self.adversarial_weight * score
+                    terms["adversarial"] = self.game.adversarial_weight * score
                 share = _share(part, batch)
                 terms = {key: share * value for key, value in terms.items()}
                 self._backward(terms, synchronize=index == len(parts) - 1)
@@ -205,11 +173,11 @@ class GANModule(LightningModule):
                     "discriminator_fake": self.adversarial_loss.fake(self._scores(fake)),
                 }
                 shown = dict(terms)
-                terms = {key: self.d_loss_scale * value for key, value in terms.items()}
+                terms = {key: self.game.d_loss_scale * value for key, value in terms.items()}
                 if self.adversarial_loss.kind == "wgan_gp":
                     penalty = gradient_penalty(self.discriminator, real, fake)
                     shown["gradient_penalty"] = penalty
-                    terms["gradient_penalty"] = self.gradient_penalty_weight * penalty
+                    terms["gradient_penalty"] = self.game.gradient_penalty_weight * penalty
                 share = _share(part, batch)
                 self._backward({k: share * v for k, v in terms.items()}, synchronize=index == len(parts) - 1)
                 _add(logged, {k: share * v for k, v in shown.items()})
@@ -239,9 +207,9 @@ class GANModule(LightningModule):
                 self.manual_backward(loss)
 
     def _step(self, optimizer: LightningOptimizer, network: nn.Module) -> None:
-        if self.max_gradient_norm is not None:
+        if self.optimization.max_gradient_norm is not None:
             scaler = getattr(self.trainer.precision_plugin, "scaler", None)
-            norm = self.max_gradient_norm * (scaler.get_scale() if scaler is not None else 1.0)
+            norm = self.optimization.max_gradient_norm * (scaler.get_scale() if scaler is not None else 1.0)
             nn.utils.clip_grad_norm_(network.parameters(), norm)
         optimizer.step()
 
@@ -272,13 +240,8 @@ class GANModule(LightningModule):
     def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:
         """One Adam and one schedule per player, the generator first."""
         players = [player for player in (self.generator, self.discriminator) if player is not None]
-        optimizers: list[Optimizer] = [
-            Adam([p for p in player.parameters() if p.requires_grad], lr=self.learning_rate, betas=self.betas)
-            for player in players
-        ]
-        schedules: list[LRScheduler] = [
-            MultiStepLR(optimizer, self.milestones, gamma=self.learning_rate_decay) for optimizer in optimizers
-        ]
+        optimizers = [self.optimization.optimizer(player) for player in players]
+        schedules = [self.optimization.schedule(optimizer) for optimizer in optimizers]
         return optimizers, schedules
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

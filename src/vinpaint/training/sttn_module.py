@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
@@ -10,10 +9,11 @@ from torch import Tensor, nn
 
 from vinpaint.batch import VideoBatch
 from vinpaint.errors import UserError
-from vinpaint.losses import GANLoss, hole_l1, perceptual_and_style, valid_l1
+from vinpaint.losses import hole_l1, perceptual_and_style, valid_l1
 from vinpaint.models.vgg import VGG16Features
 from vinpaint.ops.compositing import composite
 from vinpaint.training.gan_module import Completion, GANModule
+from vinpaint.training.recipe import Game, Optimization, plain
 
 
 class STTNModule(GANModule):
@@ -32,17 +32,8 @@ class STTNModule(GANModule):
         vgg_weights: file of ImageNet VGG-16 weights; needed when one of the two weights above is not zero.
         discriminate: what the discriminator sees: ``composite`` (known pixels from the input, as in the public code)
             or ``completed`` (all pixels from the network, as the paper writes).
-        gan_loss: see :class:`GANModule`, as are all that follow.
-        adversarial_weight: weight of the generator's adversarial loss.
-        d_loss_scale: 0.5 as in the public code; 1 as in the paper's equation 8.
-        gradient_penalty_weight: weight of the penalty of ``wgan_gp``.
-        critic_steps: discriminator updates for one of the generator.
-        learning_rate: of Adam, both players.
-        betas: of Adam, both players.
-        milestones: updates after which the learning rate drops (DAVIS fine-tuning in the public code: 300,000 only).
-        learning_rate_decay: factor of each drop.
-        micro_batch_size: clips that pass through the networks at once.
-        max_gradient_norm: longest gradient.
+        game: see :class:`GANModule`.
+        optimization: see :class:`GANModule`.
 
     Raises:
         UserError: if the perceptual or style loss is asked for without weights for VGG-16.
@@ -61,33 +52,10 @@ class STTNModule(GANModule):
         style_weight: float = 0.0,
         vgg_weights: str | Path | None = None,
         discriminate: str = "composite",
-        gan_loss: GANLoss = "hinge",
-        adversarial_weight: float = 0.01,
-        d_loss_scale: float = 0.5,
-        gradient_penalty_weight: float = 10.0,
-        critic_steps: int = 1,
-        learning_rate: float = 1e-4,
-        betas: Sequence[float] = (0.0, 0.99),
-        milestones: Sequence[int] = (150_000, 300_000),
-        learning_rate_decay: float = 0.1,
-        micro_batch_size: int | None = None,
-        max_gradient_norm: float | None = None,
+        game: Game | None = None,
+        optimization: Optimization | None = None,
     ) -> None:
-        super().__init__(
-            generator,
-            discriminator=discriminator,
-            gan_loss=gan_loss,
-            adversarial_weight=adversarial_weight,
-            d_loss_scale=d_loss_scale,
-            gradient_penalty_weight=gradient_penalty_weight,
-            critic_steps=critic_steps,
-            learning_rate=learning_rate,
-            betas=betas,
-            milestones=milestones,
-            learning_rate_decay=learning_rate_decay,
-            micro_batch_size=micro_batch_size,
-            max_gradient_norm=max_gradient_norm,
-        )
+        super().__init__(generator, discriminator=discriminator, game=game, optimization=optimization)
         if discriminate not in ("composite", "completed"):
             raise UserError(f"discriminate={discriminate!r}: choose composite or completed")
         self.hole_weight = hole_weight
@@ -95,6 +63,14 @@ class STTNModule(GANModule):
         self.perceptual_weight = perceptual_weight
         self.style_weight = style_weight
         self.discriminate = discriminate
+        weights = {
+            "hole_weight": hole_weight,
+            "valid_weight": valid_weight,
+            "perceptual_weight": perceptual_weight,
+            "style_weight": style_weight,
+            "discriminate": discriminate,
+        }
+        self.save_hyperparameters({**weights, **plain(self.game, self.optimization)}, logger=False)
         self._vgg: list[VGG16Features] = []  # in a list it is no submodule: frozen, it belongs in no checkpoint
         if perceptual_weight or style_weight:
             if vgg_weights is None:
