@@ -1,0 +1,7 @@
+"""Engines: what completes a clip of any length and size, frame by frame."""
+
+from vinpaint.inference.inpainter import Inpainter, MaskedClip
+from vinpaint.inference.schedule import Window, window_schedule
+from vinpaint.inference.window import WindowInpainter, WindowModel
+
+__all__ = ["Inpainter", "MaskedClip", "Window", "WindowInpainter", "WindowModel", "window_schedule"]

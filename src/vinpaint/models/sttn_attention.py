@@ -124,12 +124,12 @@ def _scaled_products(query: Tensor, key: Tensor) -> Tensor:
     pieces = next((count for count in range(least, 4 * least + 1) if P % count == 0), 1)
     if pieces == 1:
         unused = query.new_zeros(1, 1, 1)
-        return torch.baddbmm(unused, query, key.transpose(1, 2), beta=0, alpha=P**-0.5)
+        return torch.baddbmm(unused, query, key.transpose(1, 2), beta=0, alpha=1 / math.sqrt(P))
     parts = [
         torch.unflatten(tokens, 2, (pieces, -1)).transpose(1, 2).flatten(0, 1) for tokens in (query, key)
     ]  # (B * pieces, N, P / pieces)
     products = torch.unflatten(torch.bmm(parts[0], parts[1].transpose(1, 2)), 0, (B, pieces))
-    return torch.sum(products, dim=1) * P**-0.5
+    return products.sum(dim=1) / math.sqrt(P)
 
 
 class PatchAttention(nn.Module):

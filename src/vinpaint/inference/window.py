@@ -1,0 +1,301 @@
+"""Completes clips of any length with a network that completes a few frames at a time."""
+
+from __future__ import annotations
+
+import copy
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Literal, Protocol, cast, runtime_checkable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from vinpaint.errors import UserError
+from vinpaint.inference.inpainter import MaskedClip
+from vinpaint.inference.resizing import resize_completed, resize_visible
+from vinpaint.inference.schedule import Window, window_schedule
+from vinpaint.ops.compositing import composite
+from vinpaint.ops.conversion import mask_to_tensor, to_tensor
+
+Blend = Literal["mean", "ema_half"]
+Quantize = Literal["round", "truncate"]
+Precision = Literal["fp32", "bf16", "fp16"]
+
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@runtime_checkable
+class WindowModel(Protocol):
+    """A network whose frames can be encoded once and shared by all windows they take part in.
+
+    ``transform`` must not depend on the order of the frames: wanted ones come first.
+    """
+
+    def encode(self, frames: Tensor, masks: Tensor) -> Tensor:
+        """Features ``(B, T, C, h, w)`` of frames ``(B, T, 3, H, W)`` and masks ``(B, T, 1, H, W)``, each on its own."""
+        ...
+
+    def transform(self, features: Tensor, masks: Tensor, *, num_queries: int | None = None) -> Tensor:
+        """Completed features of the first ``num_queries`` frames."""
+        ...
+
+    def decode(self, features: Tensor, *, size: tuple[int, int] | None = None) -> Tensor:
+        """Frames ``(B, T, 3, *size)`` in [0, 1] of completed features, each on its own."""
+        ...
+
+
+class WindowInpainter:
+    """Slides a window over a clip, completes its frames together with references from elsewhere, and blends windows.
+
+    Frames are read, completed and yielded as they finish. A network with ``encode``, ``transform`` and ``decode``
+    (:class:`WindowModel`) encodes each frame once; features are dropped when the coming windows do not need them. Any
+    other network is called as ``forward(frames, masks)`` per window, frames in temporal order, references last. Windows
+    without a hole are skipped.
+
+    Args:
+        model: the network. It is copied if its device or precision has to change, and used as it is otherwise.
+        neighbor_radius: frames on each side of a window's centre.
+        neighbor_stride: frames from one centre to the next, at most ``neighbor_radius + 1``.
+        reference_stride: frames from one reference to the next.
+        max_references: references per window, the nearest to its centre; memory and time per frame are then the same
+            for any length. None takes all, as the public code does.
+        blend: what a frame completed by several windows becomes: ``mean`` of all, or ``ema_half``, each window
+            averaged with what was there before (the public code, which so weighs the last window most).
+        quantize: ``round`` leaves frames unrounded until they are written, to the nearest level; ``truncate`` cuts
+            every window and the result down to whole levels, as the public code does.
+        size: (height, width) in pixels at which the network works, whatever the clip's size; ``native`` is the clip's.
+            Clips of another size are resized for the network, and only the hole is taken from the result.
+        device: ``auto`` is a GPU if there is one; ``keep`` is where the network is; or a device's name.
+        precision: ``fp32``, ``bf16`` or ``fp16``, of weights and features.
+        chunk_size: frames that are read, encoded or decoded at a time.
+
+    Raises:
+        UserError: if an argument is none of these or the device is absent.
+
+    Source: STTN (arXiv:2007.10247), equation 1, and the public code's test script, which ``blend="ema_half"`` and
+    ``quantize="truncate"`` follow to the level.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        neighbor_radius: int = 5,
+        neighbor_stride: int = 5,
+        reference_stride: int = 10,
+        max_references: int | None = None,
+        blend: Blend = "mean",
+        quantize: Quantize = "round",
+        size: tuple[int, int] | Literal["native"] = (240, 432),
+        device: str = "auto",
+        precision: Precision = "fp32",
+        chunk_size: int = 4,
+    ) -> None:
+        _check_choice("blend", blend, ("mean", "ema_half"))
+        _check_choice("quantize", quantize, ("round", "truncate"))
+        _check_choice("precision", precision, tuple(_DTYPES))
+        if chunk_size < 1:
+            raise UserError(f"chunk_size={chunk_size}: expected at least 1")
+        if size != "native" and (isinstance(size, str) or len(size) != 2 or min(size) < 1):
+            raise UserError(f"size={size}: expected native or [height, width] in pixels")
+        self.model = model
+        self.neighbor_radius = neighbor_radius
+        self.neighbor_stride = neighbor_stride
+        self.reference_stride = reference_stride
+        self.max_references = max_references
+        self.blend = blend
+        self.quantize = quantize
+        self.size: tuple[int, int] | None = None if isinstance(size, str) else (size[0], size[1])
+        self.device = device
+        self.precision = precision
+        self.chunk_size = chunk_size
+        next(self._schedule(1))  # a schedule that cannot be is refused here, not in the middle of a clip
+        self._resolve_device()
+
+    def stream(self, clip: MaskedClip) -> Iterator[Tensor]:
+        """Complete ``clip``; see :class:`vinpaint.inference.inpainter.Inpainter`."""
+        network = self._place()
+        was_training = network.training
+        network.eval()
+        try:
+            yield from self._stream(clip, network)
+        finally:
+            network.train(was_training)
+
+    def _stream(self, clip: MaskedClip, network: nn.Module) -> Iterator[Tensor]:
+        pending: dict[int, _PendingFrame] = {}
+        inputs = _WindowInputs(clip, network, self.size, self._resolve_device(), self.chunk_size)
+        # features needed within the stretch that a reference spends as a neighbour are kept over it
+        ahead = -(-max(self.reference_stride, 2 * self.neighbor_radius + 1) // self.neighbor_stride) + 1
+        for window, coming in _look_ahead(self._schedule(clip.num_frames), ahead):
+            new = [index for index in window.neighbors if index not in pending]
+            if new:
+                frames, holes = clip.read(new)
+                for index, frame, hole in zip(new, frames, holes, strict=True):
+                    pending[index] = _PendingFrame(frame, hole)
+            wanted = [index for index in window.neighbors if pending[index].has_hole]
+            if wanted:
+                for index, completed in zip(wanted, inputs.complete(window, wanted, pending), strict=True):
+                    pending[index].add(self._cut_levels(completed), self.blend)
+            final = coming[0].neighbors.start if coming else clip.num_frames
+            for index in [index for index in sorted(pending) if index < final]:
+                yield self._finish(pending.pop(index), inputs)
+            inputs.keep({index for later in coming for index in (*later.neighbors, *later.references)})
+
+    @torch.no_grad()
+    def _finish(self, frame: _PendingFrame, inputs: _WindowInputs) -> Tensor:
+        """Put the completed hole into the native frame."""
+        known = to_tensor(frame.frame)
+        if frame.completed is None:
+            return known
+        completed, holes = frame.completed.unsqueeze(0), mask_to_tensor(frame.hole)
+        if completed.shape[-2:] != known.shape[-2:]:
+            # the border of the hole is enlarged together with the known pixels beside it, or it would not meet them
+            around, covered = inputs.prepare([frame])
+            completed = resize_completed(composite(around, completed, covered), inputs.native_size)
+        return composite(known, self._cut_levels(completed)[0].cpu(), holes)
+
+    def _cut_levels(self, frames: Tensor) -> Tensor:
+        return frames if self.quantize == "round" else frames.mul(255).floor_().div_(255)
+
+    def _schedule(self, num_frames: int) -> Iterator[Window]:
+        return window_schedule(
+            num_frames,
+            neighbor_radius=self.neighbor_radius,
+            neighbor_stride=self.neighbor_stride,
+            reference_stride=self.reference_stride,
+            max_references=self.max_references,
+        )
+
+    def _place(self) -> nn.Module:
+        """The network on its device and in its precision; a copy unless it already is."""
+        device, dtype = self._resolve_device(), _DTYPES[self.precision]
+        if all(value.device == device for value in self.model.parameters()) and self.precision == "fp32":
+            return self.model
+        placed = copy.deepcopy(self.model).to(device=device, dtype=dtype)
+        return cast(nn.Module, placed.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
+
+    def _resolve_device(self) -> torch.device:
+        first = next(self.model.parameters(), None)
+        if self.device == "keep":
+            return first.device if first is not None else torch.device("cpu")
+        if self.device == "auto":
+            return (
+                torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
+            )
+        try:
+            device = torch.device(self.device)
+        except RuntimeError as error:
+            raise UserError(f"device={self.device}: expected auto, keep, cpu or cuda:0") from error
+        if device.type == "cuda":
+            if not torch.cuda.is_available():
+                raise UserError(f"device={self.device}: no GPU is available; use device=cpu")
+            device = torch.device("cuda", torch.cuda.current_device() if device.index is None else device.index)
+        return device
+
+
+class _PendingFrame:
+    """A frame between being read and being final."""
+
+    def __init__(self, frame: NDArray[np.uint8], hole: NDArray[np.bool_]) -> None:
+        self.frame = frame
+        self.hole = hole
+        self.has_hole = bool(hole.any())
+        self.completed: Tensor | None = None
+        self._windows = 0
+
+    def add(self, completed: Tensor, blend: Blend) -> None:
+        self._windows += 1
+        if self.completed is None:
+            self.completed = completed
+        elif blend == "mean":
+            self.completed = self.completed + (completed - self.completed) / self._windows
+        else:
+            self.completed = self.completed * 0.5 + completed * 0.5
+
+
+class _WindowInputs:
+    """What the network reads of each frame, made once and kept while windows need it."""
+
+    def __init__(
+        self,
+        clip: MaskedClip,
+        network: nn.Module,
+        size: tuple[int, int] | None,
+        device: torch.device,
+        chunk_size: int,
+    ) -> None:
+        self.clip = clip
+        self.network = network
+        self.device = device
+        self.chunk_size = chunk_size
+        self.native_size = (clip.height, clip.width)
+        self.size = size or self.native_size
+        self.shares_features = isinstance(network, WindowModel)
+        self._kept: dict[int, tuple[Tensor, Tensor]] = {}  # features or frame (1, C, h, w), mask (1, 1, H, W) bool
+
+    def prepare(self, frames: Sequence[_PendingFrame]) -> tuple[Tensor, Tensor]:
+        """Frames ``(N, 3, h, w)`` with hidden holes and masks ``(N, 1, h, w)`` at the network's size, on its device."""
+        images = to_tensor(np.stack([frame.frame for frame in frames])).to(self.device, non_blocking=True)
+        holes = mask_to_tensor(np.stack([frame.hole for frame in frames])).to(self.device, non_blocking=True)
+        return resize_visible(images, holes, self.size)
+
+    @torch.no_grad()
+    def complete(self, window: Window, wanted: Sequence[int], pending: dict[int, _PendingFrame]) -> Tensor:
+        """Complete the ``wanted`` frames of a window: ``(len(wanted), 3, h, w)`` float32 in [0, 1]."""
+        frames = [*window.neighbors, *window.references]
+        self._fill(frames, pending)
+        if not self.shares_features:
+            images, masks = self._stacked(frames)
+            dtype = next((value.dtype for value in self.network.parameters()), torch.float32)
+            completed = self.network(images.to(dtype), masks.to(dtype))[0].float().clamp(0, 1)
+            return cast(Tensor, completed[[frames.index(index) for index in wanted]])
+        network = cast(WindowModel, self.network)
+        features, masks = self._stacked([*wanted, *(index for index in frames if index not in wanted)])
+        features = network.transform(features, masks, num_queries=len(wanted))
+        parts = torch.split(features, self.chunk_size, dim=1)
+        return torch.cat([network.decode(part, size=self.size)[0].float() for part in parts]).clamp_(0, 1)
+
+    def keep(self, needed: Iterable[int]) -> None:
+        """Forget what is not among the ``needed`` frames."""
+        needed = set(needed)
+        self._kept = {index: value for index, value in self._kept.items() if index in needed}
+
+    def _fill(self, frames: Sequence[int], pending: dict[int, _PendingFrame]) -> None:
+        missing = iter(index for index in frames if index not in self._kept)
+        while chunk := list(islice(missing, self.chunk_size)):
+            unread = [index for index in chunk if index not in pending]
+            read = {}
+            if unread:
+                read = {
+                    index: _PendingFrame(frame, hole)
+                    for index, frame, hole in zip(unread, *self.clip.read(unread), strict=True)
+                }
+            images, masks = self.prepare([read[index] if index in read else pending[index] for index in chunk])
+            if self.shares_features:
+                images = cast(WindowModel, self.network).encode(images.unsqueeze(0), masks.unsqueeze(0))[0]
+            for index, image, mask in zip(chunk, torch.split(images, 1), torch.split(masks, 1), strict=True):
+                # copies: a slice would keep its whole chunk alive
+                self._kept[index] = (image.clone(), mask > 0.5)
+
+    def _stacked(self, frames: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Kept values of frames, ``(1, T, C, h, w)`` and masks ``(1, T, 1, H, W)`` in {0, 1}."""
+        values, masks = zip(*(self._kept[index] for index in frames), strict=True)
+        return torch.cat(values).unsqueeze(0), torch.cat(masks).float().unsqueeze(0)
+
+
+def _look_ahead(windows: Iterator[Window], count: int) -> Iterator[tuple[Window, list[Window]]]:
+    """Each window together with the ``count`` that follow it."""
+    queue = deque(islice(windows, count + 1))
+    while queue:
+        window = queue.popleft()
+        yield window, list(queue)
+        queue.extend(islice(windows, 1))
+
+
+def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise UserError(f"{name}={value}: expected {' or '.join(choices)}")
