@@ -1,0 +1,220 @@
+"""The library in a few calls: load a model, complete a clip. The commands are thin covers over these."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal, cast
+
+import numpy as np
+from hydra.utils import get_class
+from numpy.typing import NDArray
+from omegaconf import DictConfig
+from torch import Tensor, nn
+
+from vinpaint.config import ConfigError, build, compose, options
+from vinpaint.inference.inpainter import Inpainter, MaskedClip
+from vinpaint.inference.window import WindowInpainter
+from vinpaint.masks import ArrayMasks, MaskSequence, open_masks
+from vinpaint.models.pretrained import CONFIG_FILE, PretrainedModel, load_pretrained, load_weights
+from vinpaint.ops.conversion import to_uint8
+from vinpaint.video import ArrayClip, ClipReader, open_clip, open_writer
+
+DEFAULT_MODEL = "flow_guided"
+RANDOM_WEIGHTS = "random"
+
+PathLike = str | Path
+MaskSpec = PathLike | Sequence[int]
+
+
+def load_model(model: PathLike = "sttn", *, weights: PathLike | None = None) -> nn.Module:
+    """Build a network by name, or load one that was saved.
+
+    Args:
+        model: a name of ``conf/model`` (``sttn``, ``sttn_small`` …), or a folder that ``save_pretrained`` wrote.
+        weights: a folder, a ``.safetensors``, a training ``.ckpt`` or a checkpoint of the public code;
+            ``None`` leaves a named network as initialised.
+
+    Returns:
+        The network in evaluation mode, on the CPU.
+
+    Raises:
+        UserError: if there is no such model, it has no network, or the weights do not fit it.
+    """
+    if isinstance(model, Path) or Path(model).is_dir():
+        return load_pretrained(model)
+    node = _model_config(model)
+    if node.network is None:
+        raise ConfigError(f"{model} has no network to load: use load_inpainter('{model}')")
+    network: nn.Module = _network(node, weights) if weights else build(node.network)
+    return network.eval()
+
+
+def load_inpainter(
+    model: str | nn.Module | Inpainter = DEFAULT_MODEL,
+    *,
+    weights: PathLike | None = None,
+    overrides: Sequence[str] = (),
+) -> Inpainter:
+    """Make an engine that completes clips.
+
+    Args:
+        model: a name of ``conf/model``, a network of your own (``forward(frames, masks) -> completed``), or an engine,
+            which is returned as it is.
+        weights: what the network's weights are loaded from; ``"random"`` leaves them as initialised.
+        overrides: Hydra overrides such as ``["model.engine.max_references=4"]``, for a model given by name.
+
+    Returns:
+        The engine; call ``engine.stream(MaskedClip(clip, masks))``.
+    """
+    if isinstance(model, nn.Module):
+        return WindowInpainter(model)
+    if not isinstance(model, str):
+        return model
+    return inpainter_from_config(_model_config(model, overrides), weights)
+
+
+def inpainter_from_config(node: DictConfig, weights: PathLike | None = None) -> Inpainter:
+    """Build the engine of a composed ``model`` node, with its network if it has one.
+
+    Args:
+        node: ``config.model``: ``name``, ``network`` (or null) and ``engine``.
+        weights: see :func:`load_inpainter`.
+
+    Raises:
+        UserError: if the network has no weights, or they do not fit.
+    """
+    if node.network is None:
+        if weights is not None:
+            raise ConfigError(f"model={node.name} has no weights to load; leave out weights={weights}")
+        engine: Inpainter = build(node.engine)
+        return engine
+    if weights is None:
+        raise ConfigError(
+            f"model={node.name} needs weights=<folder or file>; train it with vinpaint-train model={node.name}, "
+            f"or pass weights={RANDOM_WEIGHTS} to run it untrained"
+        )
+    network = build(node.network) if weights == RANDOM_WEIGHTS else _network(node, weights)
+    engine = build(node.engine, model=network.eval())
+    return engine
+
+
+def inpaint_video(
+    video: PathLike,
+    masks: MaskSpec,
+    output: PathLike | None = None,
+    *,
+    model: str | nn.Module | Inpainter = DEFAULT_MODEL,
+    weights: PathLike | None = None,
+    dilation: int = 0,
+    overwrite: bool = False,
+    reader: Literal["auto", "decord", "pyav"] = "auto",
+    frame_rate: Fraction | int = 24,
+    quality: float = 12,
+    lossless: bool = False,
+    on_frame: Callable[[int, Tensor], None] | None = None,
+) -> Path:
+    """Complete a clip of any length and size and write the result.
+
+    Args:
+        video: a video file, a folder of frames or a zip of frames.
+        masks: a folder of images, one image for the whole clip, a mask video, a zip, or a box ``(x, y, w, h)`` in
+            pixels; non-zero = hole.
+        output: a video file to write, or a name without suffix for a folder of PNGs;
+            ``<name>_completed.mp4`` in the working folder if not given.
+        model: see :func:`load_inpainter`.
+        weights: see :func:`load_inpainter`.
+        dilation: how many times the hole is dilated by a 3x3 cross (pixels it grows).
+        overwrite: whether an existing output may be replaced.
+        reader: ``auto``, ``decord`` or ``pyav``.
+        frame_rate: frames per second of images, which do not tell; a video keeps its own.
+        quality: h264 constant rate factor, 0 (best) to 51.
+        lossless: write the frames without any loss.
+        on_frame: called with the number and the completed frame ``(3, H, W)`` after each.
+
+    Returns:
+        The path of what was written. Nothing stands under that name until all of it is.
+
+    Raises:
+        UserError: if the clip, the masks, the model or the output cannot be used as asked.
+    """
+    inpainter = load_inpainter(model, weights=weights)
+    with open_clip(video, reader=reader, frame_rate=frame_rate) as clip:
+        holes = open_masks(masks, num_frames=clip.num_frames, height=clip.height, width=clip.width, dilation=dilation)
+        path = Path(output) if output is not None else Path(f"{clip.name}_completed.mp4")
+        write_completed(
+            inpainter, clip, holes, path, overwrite=overwrite, quality=quality, lossless=lossless, on_frame=on_frame
+        )
+    return path
+
+
+def inpaint_frames(
+    frames: NDArray[np.uint8],
+    masks: NDArray[np.bool_],
+    *,
+    model: str | nn.Module | Inpainter = DEFAULT_MODEL,
+    weights: PathLike | None = None,
+) -> NDArray[np.uint8]:
+    """Complete frames held in memory.
+
+    Args:
+        frames: ``(T, H, W, 3)`` uint8 RGB.
+        masks: ``(T, H, W)`` bool, true = hole.
+        model: see :func:`load_inpainter`.
+        weights: see :func:`load_inpainter`.
+
+    Returns:
+        The completed frames, ``(T, H, W, 3)`` uint8 RGB, equal to ``frames`` outside the hole.
+    """
+    clip = MaskedClip(ArrayClip(frames), ArrayMasks(masks))
+    return np.stack([to_uint8(frame) for frame in load_inpainter(model, weights=weights).stream(clip)])
+
+
+def write_completed(
+    inpainter: Inpainter,
+    clip: ClipReader,
+    masks: MaskSequence,
+    output: Path,
+    *,
+    overwrite: bool = False,
+    quality: float = 12,
+    lossless: bool = False,
+    on_frame: Callable[[int, Tensor], None] | None = None,
+) -> None:
+    """Stream an engine's frames into a file, as they finish.
+
+    Args:
+        inpainter: the engine.
+        clip: the frames; their rate, timestamps and audio are kept.
+        masks: the holes.
+        output: a video file, or a name without suffix for a folder of PNGs.
+        overwrite: whether an existing output may be replaced.
+        quality: h264 constant rate factor, 0 (best) to 51.
+        lossless: write the frames without any loss.
+        on_frame: called with the number and the completed frame ``(3, H, W)`` after each.
+    """
+    completed = inpainter.stream(MaskedClip(clip, masks))
+    with open_writer(
+        output, height=clip.height, width=clip.width, frame_rate=clip.frame_rate, like=clip,
+        overwrite=overwrite, quality=quality, lossless=lossless,
+    ) as writer:  # fmt: skip
+        for index, frame in enumerate(completed):
+            writer.write(to_uint8(frame))
+            if on_frame is not None:
+                on_frame(index, frame)
+
+
+def _network(node: DictConfig, weights: PathLike) -> nn.Module:
+    """Build the network of a model with its weights; a released folder also says what the network looks like."""
+    target = get_class(str(node.network._target_))
+    if issubclass(target, PretrainedModel) and (Path(weights).expanduser() / CONFIG_FILE).is_file():
+        return target.from_pretrained(weights)
+    return load_weights(cast(nn.Module, build(node.network)), weights)
+
+
+def _model_config(name: str, overrides: Sequence[str] = ()) -> DictConfig:
+    if name not in options("model"):
+        compose("inpaint", [f"model={name}"])  # raises, naming the nearest model
+    node: DictConfig = compose("inpaint", [f"model={name}", *overrides]).model
+    return node
