@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vinpaint.video.clip import ClipError, one_line
-from vinpaint.video.pyav_clip import open_container
+from vinpaint.video.container import open_container
 
 if TYPE_CHECKING:
-    from av import Packet
     from av.container import OutputContainer
 
 
@@ -43,8 +42,8 @@ class AudioCopy:
                 ) from error
             copy.metadata.update(track.metadata)
             self._copies[track.index] = copy
-        self._packets: Iterator[Packet] = iter(self._input.demux(*tracks)) if tracks else iter(())
-        self._waiting: Packet | None = None
+        self._packets: Iterator[Any] = iter(self._input.demux(*tracks)) if tracks else iter(())
+        self._waiting: Any = None
 
     def copy_until(self, seconds: Fraction | None) -> None:
         """Write the packets up to a time, or all that remain."""
@@ -56,7 +55,7 @@ class AudioCopy:
             packet.stream = self._copies[packet.stream_index]
             self._output.mux(packet)
 
-    def _next(self) -> Packet | None:
+    def _next(self) -> Any:
         from av.error import FFmpegError
 
         try:

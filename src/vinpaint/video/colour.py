@@ -49,7 +49,7 @@ class RgbConverter:
         rows, columns = planar.height, planar.width
         upright = np.empty((rows, columns, 3), np.uint8)
         for channel, plane in zip((1, 2, 0), planar.planes, strict=True):  # stored as G, B, R
-            samples = np.frombuffer(plane, np.uint8, rows * plane.line_size).reshape(rows, plane.line_size)
+            samples = np.frombuffer(memoryview(plane), np.uint8, rows * plane.line_size).reshape(rows, plane.line_size)
             upright[..., channel] = samples[:, :columns]
         return orient(upright, display_matrix(frame))
 
@@ -75,7 +75,7 @@ class RgbConverter:
 
 def display_matrix(frame: VideoFrame) -> tuple[int, int, int, int] | None:
     """Read the 2x2 part ``(a, b, c, d)`` of a picture's display matrix: ``x' = a x + c y``, ``y' = b x + d y``."""
-    side_data = frame.side_data.get("DISPLAYMATRIX")
+    side_data: Any = frame.side_data.get("DISPLAYMATRIX")
     if side_data is None:
         return None
     a, b, _, c, d = np.frombuffer(bytes(side_data), np.int32)[:5].tolist()

@@ -80,7 +80,8 @@ class ResizedClip:
             return frames
         resized = np.empty((len(frames), self.height, self.width, 3), np.uint8)
         for target, frame in zip(resized, frames, strict=True):
-            target[:] = Image.fromarray(frame).resize((self.width, self.height), Image.Resampling.BICUBIC)
+            image = Image.fromarray(frame).resize((self.width, self.height), Image.Resampling.BICUBIC)
+            target[:] = np.asarray(image)
         return resized
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from vinpaint.video.clip import ClipError, ClipReader, ClipWriter
 from vinpaint.video.frame_folder import FrameFolderWriter
 from vinpaint.video.image_files import IMAGE_SUFFIXES
 from vinpaint.video.images import ImageClip
-from vinpaint.video.pyav_clip import PyAVClip
+from vinpaint.video.video_file import VideoFile
 from vinpaint.video.video_writer import VIDEO_SUFFIXES, VideoWriter
 
 
@@ -26,7 +26,7 @@ def open_clip(
 
     Args:
         path: what to open.
-        reader: who decodes video files. ``pyav`` reads every file exactly.
+        reader: who decodes video files; ``auto`` takes what is exact (see ``VideoFile``).
         frame_rate: frames per second of images, which do not tell; a video file tells its own.
         verify: check at once that all images have one size, rather than when each is read.
 
@@ -44,7 +44,7 @@ def open_clip(
         return ImageClip(path, frame_rate=frame_rate, verify=verify)
     if path.stat().st_size == 0:
         raise ClipError(f"{path}: the file is empty; copy or record it again")
-    return PyAVClip(path)
+    return VideoFile(path, reader=reader)
 
 
 def open_writer(
@@ -53,9 +53,9 @@ def open_writer(
     frame_rate: Fraction | int,
     height: int,
     width: int,
-    quality: float = 12,
+    quality: float = 6,
     lossless: bool = False,
-    preset: str = "medium",
+    preset: str = "fast",
     like: ClipReader | Path | str | None = None,
     copy_audio: bool = True,
     overwrite: bool = False,

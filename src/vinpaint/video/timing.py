@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vinpaint.video.clip import ClipError, ClipReader
 from vinpaint.video.memory import ResizedClip
-from vinpaint.video.pyav_clip import PyAVClip
+from vinpaint.video.video_file import VideoFile
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,11 @@ class Timing:
         return int(self.pts[number])
 
 
-def video_source(like: ClipReader | Path | str | None) -> PyAVClip | None:
+def video_source(like: ClipReader | Path | str | None) -> VideoFile | None:
     """Find the video file behind a clip or a path; none where frames come from images or memory."""
     while isinstance(like, ResizedClip):
         like = like.clip
-    if isinstance(like, PyAVClip):
+    if isinstance(like, VideoFile):
         return like
     if isinstance(like, (str, Path)):
         from vinpaint.video.opening import open_clip
@@ -56,7 +56,7 @@ def video_source(like: ClipReader | Path | str | None) -> PyAVClip | None:
     return None
 
 
-def timing_of(source: PyAVClip | None, frame_rate: Fraction) -> Timing:
+def timing_of(source: VideoFile | None, frame_rate: Fraction) -> Timing:
     """Copy the times of ``source`` if its rate is the one asked for, else space frames evenly.
 
     Times that are an even spacing rounded to the source's clock (matroska's milliseconds) become even again.
