@@ -1,0 +1,44 @@
+"""Clips to train on and to judge on: data sets, procedural clips, sampling, and the one datamodule."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from vinpaint.data.dataset import VideoClipDataset, VideoSample, WholeClipDataset
+from vinpaint.data.davis import DAVIS_2016, DavisClips
+from vinpaint.data.evaluation import EvaluationClip, EvaluationSet
+from vinpaint.data.folder import FolderClips
+from vinpaint.data.procedural import ProceduralClip, ProceduralClips
+from vinpaint.data.sources import ClipList, ClipSource, DataError, FileSource
+from vinpaint.data.youtube_vos import YouTubeVOSClips
+
+if TYPE_CHECKING:
+    from vinpaint.data.datamodule import VideoInpaintingDataModule
+
+__all__ = [
+    "DAVIS_2016",
+    "ClipList",
+    "ClipSource",
+    "DataError",
+    "DavisClips",
+    "EvaluationClip",
+    "EvaluationSet",
+    "FileSource",
+    "FolderClips",
+    "ProceduralClip",
+    "ProceduralClips",
+    "VideoClipDataset",
+    "VideoInpaintingDataModule",
+    "VideoSample",
+    "WholeClipDataset",
+    "YouTubeVOSClips",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # The datamodule alone needs Lightning; reading and drawing clips must work without it.
+    if name == "VideoInpaintingDataModule":
+        from vinpaint.data.datamodule import VideoInpaintingDataModule
+
+        return VideoInpaintingDataModule
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import io
-import os
-import re
 import zlib
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO
-from zipfile import BadZipFile, ZipFile
+from typing import IO, TypeVar
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +15,10 @@ from vinpaint.masks.box import is_box, parse_box
 from vinpaint.masks.pictures import picture_size, read_picture, threshold
 from vinpaint.masks.protocols import MaskError, MaskSequence
 from vinpaint.masks.sequences import DilatedMasks, StillMasks, check_indices
-from vinpaint.video.clip import ClipError
+from vinpaint.video import ClipError, open_clip
+from vinpaint.video.image_files import IMAGE_SUFFIXES, open_store
 
-IMAGE_SUFFIXES = frozenset({".png", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg", ".webp", ".pgm", ".ppm"})
+_T = TypeVar("_T")
 
 
 def open_masks(
@@ -71,17 +68,15 @@ def open_sequence(path: Path) -> MaskSequence:
     Raises:
         MaskError: if nothing is there, or it cannot be read, or the pictures differ in size.
     """
-    if path.is_dir():
-        return FolderMasks(path)
     if not path.exists():
         raise MaskError(
             f"masks {path}: no such file or folder; give a folder of images, a zip, a video, one image, "
             "or a box x,y,w,h"
         )
-    if path.suffix.lower() == ".zip":
-        return ZipMasks(path)
+    if path.is_dir() or path.suffix.lower() == ".zip":
+        return PictureMasks(path)
     if path.suffix.lower() in IMAGE_SUFFIXES:
-        return StillMasks(read_picture(path, name=str(path)), num_frames=1)
+        return StillMasks(read_picture(path, str(path)), num_frames=1)
     return VideoMasks(path)
 
 
@@ -100,22 +95,31 @@ def _open_any(spec: str | Path | Sequence[int], *, num_frames: int, height: int,
     return masks
 
 
-class _PictureMasks(ABC):
-    """Masks stored one picture each; sizes are compared when opened, pixels are read when asked for."""
+class PictureMasks:
+    """Masks stored one picture each, in a folder or a zip, in the order of their names (numbers by value).
 
-    def __init__(self, path: Path, names: Sequence[str]) -> None:
-        pictures = [name for name in names if _is_picture(name)]
-        if not pictures:
-            raise MaskError(f"masks {path}: no images in it; expected one image per frame, or one for the whole clip")
-        self.path = path
-        self._names = sorted(pictures, key=_natural)
-        self.num_frames = len(pictures)
-        self.height, self.width = self._size(self._names[0])
-        for name in self._names[1:]:
-            height, width = self._size(name)
+    Sizes are compared when it is opened, pixels are read when asked for.
+
+    Args:
+        path: the folder or zip; files that are no pictures and hidden files are passed over.
+
+    Raises:
+        MaskError: if it cannot be listed, holds no picture, or sizes differ.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._store = open_store(path)
+        except ClipError as error:
+            raise MaskError(f"masks: {error}") from error
+        names = self._store.names
+        self.num_frames = len(names)
+        self.height, self.width = self._read(names[0], picture_size)
+        for name in names[1:]:
+            height, width = self._read(name, picture_size)
             if (height, width) != (self.height, self.width):
                 raise MaskError(
-                    f"masks {path}: {name} is {width}x{height} but {self._names[0]} is {self.width}x{self.height}; "
+                    f"masks {path}: {name} is {width}x{height} but {names[0]} is {self.width}x{self.height}; "
                     "all masks of a clip have one size"
                 )
 
@@ -124,66 +128,16 @@ class _PictureMasks(ABC):
         check_indices(indices, self.num_frames)
         masks = np.zeros((len(indices), self.height, self.width), dtype=bool)
         for place, index in enumerate(indices):
-            name = self._names[index]
-            masks[place] = read_picture(self._open(name), name=f"{self.path}/{name}")
+            masks[place] = self._read(self._store.names[index], read_picture)
         return masks
 
-    def _size(self, name: str) -> tuple[int, int]:
-        return picture_size(self._open(name), name=f"{self.path}/{name}")
-
-    @abstractmethod
-    def _open(self, name: str) -> Path | IO[bytes]: ...
-
-
-class FolderMasks(_PictureMasks):
-    """Masks in a folder, one picture per frame, in the order of their names (numbers by value).
-
-    Args:
-        path: the folder; files that are no pictures and hidden files are passed over.
-
-    Raises:
-        MaskError: if there is no picture, or sizes differ.
-    """
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, os.listdir(path))
-
-    def _open(self, name: str) -> Path:
-        return self.path / name
-
-
-class ZipMasks(_PictureMasks):
-    """Masks in a zip file, one picture per frame, in the order of their names (numbers by value).
-
-    Args:
-        path: the zip file; members that are no pictures and hidden members are passed over.
-
-    Raises:
-        MaskError: if it is no zip file, holds no picture, or sizes differ.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._file: tuple[int, ZipFile] | None = None
-        self._path = path
-        super().__init__(path, self._zip().namelist())
-
-    def _zip(self) -> ZipFile:
-        # A file opened before a fork shares its position with the child, so each process opens its own.
-        if self._file is None or self._file[0] != os.getpid():
-            try:
-                self._file = (os.getpid(), ZipFile(self._path))
-            except (BadZipFile, OSError) as error:
-                raise MaskError(f"masks {self._path} cannot be read as a zip file ({error}): pack it again") from error
-        return self._file[1]
-
-    def _open(self, name: str) -> IO[bytes]:
+    def _read(self, name: str, read: Callable[[IO[bytes], str], _T]) -> _T:
+        label = self._store.label(name)
         try:
-            return io.BytesIO(self._zip().read(name))
+            with self._store.open(name) as file:
+                return read(file, label)
         except (BadZipFile, OSError, zlib.error) as error:
-            raise MaskError(f"mask {self._path}/{name} is damaged ({error}): pack the zip again") from error
-
-    def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_file": None}
+            raise MaskError(f"mask {label} is damaged ({error}): save it again") from error
 
 
 class VideoMasks:
@@ -197,8 +151,6 @@ class VideoMasks:
     """
 
     def __init__(self, path: Path) -> None:
-        from vinpaint.video import open_clip
-
         try:
             self._clip = open_clip(path)
         except ClipError as error:
@@ -213,15 +165,4 @@ class VideoMasks:
             frames = self._clip.read(indices)
         except ClipError as error:
             raise MaskError(f"masks: {error}") from error
-        return threshold(frames, name=self._name)
-
-
-def _is_picture(name: str) -> bool:
-    parts = Path(name).parts
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
-    return not hidden and Path(name).suffix.lower() in IMAGE_SUFFIXES
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    """Sort key by which ``frame10`` follows ``frame9``."""
-    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]
+        return threshold(frames, self._name)

@@ -16,7 +16,7 @@ _LOSSY_THRESHOLD = 128
 _BLACK = 32  # compression lifts black by a few levels, never by this many
 
 
-def read_picture(source: Path | IO[bytes], *, name: str) -> NDArray[np.bool_]:
+def read_picture(source: Path | IO[bytes], name: str) -> NDArray[np.bool_]:
     """Read one mask.
 
     A pixel is a hole where it is not black: any nonzero level of a grey picture (labels of objects are often numbered
@@ -38,14 +38,14 @@ def read_picture(source: Path | IO[bytes], *, name: str) -> NDArray[np.bool_]:
     try:
         with Image.open(source) as image:
             if image.format in _LOSSY:
-                (mask,) = threshold(np.asarray(image.convert("RGB"))[None], name=name)
+                (mask,) = threshold(np.asarray(image.convert("RGB"))[None], name)
                 return np.asarray(mask)
             return _holes(image)
     except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise MaskError(f"mask {name} cannot be read as an image ({_reason(error)}): save it again, as PNG") from error
 
 
-def picture_size(source: Path | IO[bytes], *, name: str) -> tuple[int, int]:
+def picture_size(source: Path | IO[bytes], name: str) -> tuple[int, int]:
     """Height and width of a picture in pixels, from its header alone."""
     try:
         with Image.open(source) as image:
@@ -54,7 +54,7 @@ def picture_size(source: Path | IO[bytes], *, name: str) -> tuple[int, int]:
         raise MaskError(f"mask {name} cannot be read as an image ({_reason(error)}): save it again, as PNG") from error
 
 
-def threshold(frames: NDArray[np.uint8], *, name: str) -> NDArray[np.bool_]:
+def threshold(frames: NDArray[np.uint8], name: str) -> NDArray[np.bool_]:
     """Find the holes of masks that were compressed with loss.
 
     Args:
