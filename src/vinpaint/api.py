@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 import numpy as np
+import torch
 from hydra.utils import get_class
 from numpy.typing import NDArray
 from omegaconf import DictConfig
@@ -95,7 +96,7 @@ def inpainter_from_config(node: DictConfig, weights: PathLike | None = None) -> 
             f"model={node.name} needs weights=<folder or file>; train it with vinpaint-train model={node.name}, "
             f"or pass weights={RANDOM_WEIGHTS} to run it untrained"
         )
-    network = build(node.network) if weights == RANDOM_WEIGHTS else _network(node, weights)
+    network = _untrained(node) if weights == RANDOM_WEIGHTS else _network(node, weights)
     engine = build(node.engine, model=network.eval())
     return engine
 
@@ -203,6 +204,14 @@ def write_completed(
             writer.write(to_uint8(frame))
             if on_frame is not None:
                 on_frame(index, frame)
+
+
+def _untrained(node: DictConfig) -> nn.Module:
+    """Build the network as initialised, the same at every start."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network: nn.Module = build(node.network)
+    return network
 
 
 def _network(node: DictConfig, weights: PathLike) -> nn.Module:

@@ -7,11 +7,14 @@ import inspect
 import os
 import sys
 import textwrap
+import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
@@ -35,7 +38,16 @@ def command(config_name: str) -> Callable[[Task], Callable[[], None]]:
     """
 
     def decorate(task: Task) -> Callable[[], None]:
-        application = hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name=config_name)(task)
+        @functools.wraps(task)
+        def job(config: DictConfig) -> Any:
+            try:
+                return task(config)
+            except (UserError, OSError) as error:
+                if HydraConfig.get().mode == RunMode.MULTIRUN:
+                    raise  # the other jobs go on; Hydra names this one's overrides
+                _fail(config_name, _one_line(error))
+
+        application = hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name=config_name)(job)
 
         @functools.wraps(task)
         def main() -> None:
@@ -45,30 +57,38 @@ def command(config_name: str) -> Callable[[Task], Callable[[], None]]:
                 return
             # Without it Hydra prints errors itself, with a trace, and exits before they can be told apart.
             os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+            warnings.formatwarning = functools.partial(_format_warning, config_name)
             try:
                 application()
             except KeyboardInterrupt:
                 _fail(config_name, "interrupted; what was not finished has been removed", status=130)
-            except UserError as error:
-                _fail(config_name, str(error))
+            except (UserError, OSError) as error:
+                _fail(config_name, _one_line(error))
             except HydraException as error:
                 overrides = [a for a in arguments if not a.startswith("-") or "=" in a]
-                _fail(config_name, str(explain(error, config_name, overrides)))
+                _fail(config_name, _one_line(explain(error, config_name, overrides)))
             except OmegaConfBaseException as error:
                 _fail(config_name, str(error).splitlines()[0])
-            except OSError as error:
-                where = f"{error.filename}: " if error.filename else ""
-                _fail(config_name, f"{where}{error.strerror or error}")
 
         return main
 
     return decorate
 
 
-def _fail(config_name: str, message: str, *, status: int = 2) -> None:
-    one_line = " ".join(message.split())
-    print(f"vinpaint-{config_name}: {one_line}", file=sys.stderr)
+def _one_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
+
+
+def _fail(config_name: str, message: str, *, status: int = 2) -> NoReturn:
+    print(f"vinpaint-{config_name}: {' '.join(message.split())}", file=sys.stderr)
     raise SystemExit(status)
+
+
+def _format_warning(config_name: str, message: Warning | str, category: type[Warning], *where: Any) -> str:
+    """A warning as a command shows it: what it says, without the line of code it came from."""
+    return f"vinpaint-{config_name}: {message}\n"
 
 
 def help_text(config_name: str, introduction: str) -> str:
