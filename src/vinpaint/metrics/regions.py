@@ -17,8 +17,6 @@ Region = Literal["whole", "hole"]
 Pool = Literal["frame", "clip"]
 """``frame``: one score per frame. ``clip``: errors of all frames form one score, so large holes weigh more."""
 
-FRAMES_AT_ONCE = 2  # double-precision copies of a few frames stay in the processor's cache
-
 
 def check_region(region: Region, pool: Pool) -> None:
     """Refuse misspelt options.
@@ -44,7 +42,7 @@ def region_mean(
     """Average the error of each pixel in double precision.
 
     Args:
-        error: maps frames ``(N, C, H, W)`` float64 and their truth to errors of the same shape.
+        error: maps a frame ``(C, H, W)`` float64 and its truth to errors of the same shape.
         completed: ``(T, C, H, W)``.
         truth: the same shape.
         masks: ``(T, 1, H, W)``, 1 = hole; none where the whole frame counts.
@@ -64,12 +62,11 @@ def region_mean(
     counts = torch.full_like(sums, channels * height * width)
     if hole is not None:
         counts = hole.sum(dim=(1, 2, 3)).double() * channels
-    for start in range(0, num_frames, FRAMES_AT_ONCE):
-        part = slice(start, start + FRAMES_AT_ONCE)
-        values = error(completed[part].double(), truth[part].double())
+    for index, (one, other) in enumerate(zip(completed, truth, strict=True)):  # a frame stays in the processor's cache
+        values = error(one.double(), other.double())
         if hole is not None:
-            values = values * hole[part]
-        sums[part] = values.sum(dim=(1, 2, 3))
+            values = values * hole[index]
+        sums[index] = values.sum()
     return sums / counts if pool == "frame" else (sums.sum() / counts.sum()).unsqueeze(0)
 
 
