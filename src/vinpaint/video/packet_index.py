@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -149,6 +151,8 @@ def _walk(container: InputContainer) -> _Packets:
             end = max(end, (packet.pts or 0) + 2 * (packet.duration or 0))
     except FFmpegError:
         broken = True
+    if container.format.name == "gif" and damaged:
+        damaged[-1] |= not _has_gif_trailer(Path(container.name))
     # A file cut exactly between two packets shows only in what its header promises.
     promised = stream.frames > len(times) and stream.duration is not None and end < stream.duration
     return _Packets(
@@ -160,6 +164,13 @@ def _walk(container: InputContainer) -> _Packets:
         cut_short=broken or promised or bool(damaged and damaged[-1]),
         time_base=stream.time_base or Fraction(1),
     )
+
+
+def _has_gif_trailer(path: Path) -> bool:
+    """Whether a GIF ends as it should; its decoder paints what is there of a picture without complaint."""
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) == b"\x3b"
 
 
 def _assemble(packets: _Packets, shown: NDArray[np.intp], keys: NDArray[np.intp]) -> PacketIndex:
@@ -187,9 +198,11 @@ def _index_by_decoding(
 ) -> PacketIndex:
     """Decode the whole file once and number what comes out; seek only where the packets' times are the frames'."""
     times, sound = _decode_times(open_file)
-    if not sound.any():
+    # What is damaged at the end does not count; damage before the end is told when it is read.
+    end = int(np.flatnonzero(sound).max(initial=-1)) + 1
+    times = times[: min(end, len(packets.pts) - 1) if packets.damaged[-1:].any() else end]
+    if not len(times):
         raise NotIndexableError("no frame of it can be decoded")
-    times = times[: np.flatnonzero(sound)[-1] + 1]  # damage before the end is told when it is read
     keys, shown = np.flatnonzero(packets.key), packets.shown()
     if (
         seekable

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vinpaint.video.clip import ClipError, ClipReader
 from vinpaint.video.memory import ResizedClip
-from vinpaint.video.video_file import VideoFile
+from vinpaint.video.video_file import VideoFile, evenly_spaced
 
 
 @dataclass(frozen=True)
@@ -62,10 +62,9 @@ def timing_of(source: VideoFile | None, frame_rate: Fraction) -> Timing:
     Times that are an even spacing rounded to the source's clock (matroska's milliseconds) become even again.
     """
     even = Timing(frame_rate, 1 / frame_rate)
-    if source is None or source.frame_rate != frame_rate or source.index.by_order:
+    if source is None or source.frame_rate != frame_rate:
         return even
     pts = source.timestamps - source.clock_start
-    ticks = np.arange(len(pts)) * float(1 / (frame_rate * source.time_base))
-    if pts[0] == 0 and np.all(np.abs(pts - ticks) <= 1):
+    if evenly_spaced(pts, frame_rate, source.time_base):
         return even
     return Timing(frame_rate, source.time_base, pts)

@@ -228,13 +228,18 @@ class VideoFile:
         return frame
 
 
-def _frame_rate(index: PacketIndex, average: Fraction | None) -> Fraction:
-    """Tell the rate from equal steps where they are equal, else the average that the file tells or shows."""
-    steps = np.diff(index.pts)
-    if len(steps) and np.all(steps == steps[0]):
-        return 1 / (int(steps[0]) * index.time_base)
-    if average is not None:
-        return average
-    if len(steps):
-        return len(steps) / (int(index.pts[-1] - index.pts[0]) * index.time_base)
-    return Fraction(24)
+def _frame_rate(index: PacketIndex, told: Fraction | None) -> Fraction:
+    """Tell the rate: exact where the steps are equal, the container's where its clock only rounds it, else the mean."""
+    if len(index.pts) < 2:
+        return told or Fraction(24)
+    times = index.pts - index.pts[0]
+    if np.array_equal(times, np.arange(len(times)) * times[1]):
+        return 1 / (int(times[1]) * index.time_base)
+    if told is not None and evenly_spaced(times, told, index.time_base):
+        return told
+    return ((len(times) - 1) / (int(times[-1]) * index.time_base)).limit_denominator(1_000_000)
+
+
+def evenly_spaced(times: NDArray[np.int64], frame_rate: Fraction, time_base: Fraction) -> bool:
+    """Whether times are those of a constant rate from zero on, rounded to the clock's ticks."""
+    return bool(np.all(np.abs(times - np.arange(len(times)) * float(1 / (frame_rate * time_base))) <= 1))
