@@ -63,14 +63,12 @@ def hole_tokens(masks: Tensor, *, grid: Grid, patch_frames: int = 1) -> Tensor:
         patch_frames: frames that one patch spans.
 
     Returns:
-        ``(B, N)`` bool. A sample whose every token lies in the hole has none marked: with no visible patch to borrow
-        from, all patches count alike instead of giving NaN.
+        ``(B, N)`` bool.
 
     Source: STTN, equation 4. The public code computes the same flags but discards the masked scores.
     """
     cells = pad_time(masks.movedim(2, -1).float(), patch_frames)
-    covered = cut_tokens(cells, grid=grid, patch_frames=patch_frames).mean(-1) > 0.5
-    return covered & ~covered.all(dim=1, keepdim=True)
+    return cut_tokens(cells, grid=grid, patch_frames=patch_frames).mean(-1) > 0.5
 
 
 def attend(
@@ -88,7 +86,8 @@ def attend(
         query: ``(B, Nq, P)``.
         key: ``(B, Nk, P)``.
         value: ``(B, Nk, P)``.
-        hidden: keys that no query may borrow from, ``(B, Nk)`` bool with at least one false per row; None hides none.
+        hidden: keys that no query may borrow from, ``(B, Nk)`` bool; None hides none. Where all are hidden, all count
+            alike.
         query_chunk: queries attended at a time; None attends all at once. Rows of a softmax are independent, so the
             result does not depend on it.
         record: if given, the attention probabilities ``(B, Nq, Nk)`` are appended to it.
@@ -98,13 +97,13 @@ def attend(
 
     Source: STTN, equations 3 to 5. Fused kernels do not serve here: a token has up to 414,720 channels.
     """
-    if hidden is not None:
-        # -inf is safe in any precision because a row always keeps one visible key; a large finite number overflows fp16
-        bias = torch.zeros_like(hidden, dtype=query.dtype).masked_fill_(hidden, float("-inf")).unsqueeze(1)
     attended, maps = [], []
     for rows in (query,) if query_chunk is None else torch.split(query, query_chunk, dim=1):
         scores = _scaled_products(rows, key)
-        weights = (scores if hidden is None else scores + bias).softmax(dim=-1)
+        if hidden is not None:
+            # the least finite number of the type: -1e9 overflows fp16, and a row of -inf alone would give NaN
+            scores = scores.masked_fill_(hidden.unsqueeze(1), torch.finfo(scores.dtype).min)
+        weights = scores.softmax(dim=-1)
         attended.append(torch.bmm(weights, value))
         if record is not None:
             maps.append(weights)
