@@ -170,7 +170,12 @@ def _same_keys(state: State) -> State:
     return state
 
 
-CONVERTERS: dict[str, Callable[[State], State]] = {"sttn": _same_keys}
+def _irr_pwc_keys(state: State) -> State:
+    """Take off the name under which a training wrapper of visinf/irr or ptlflow held the network."""
+    return {key.removeprefix("_model.").removeprefix("model."): value for key, value in state.items()}
+
+
+CONVERTERS: dict[str, Callable[[State], State]] = {"irr_pwc": _irr_pwc_keys, "sttn": _same_keys}
 """Per public repository, how its keys become ours. STTN's are the same; its wrappers are taken off by all."""
 
 
@@ -288,9 +293,10 @@ def _unwrap(content: Mapping[str, Any], part: Part) -> State:
     """Find the named tensors of ``part`` in what a file holds; empty if they are not there."""
     if isinstance(content.get("state_dict"), Mapping):  # Lightning; with EMA these already are the averaged weights
         state = content["state_dict"]
+        if not any(key.startswith(f"{other}.") for key in state for other in _PUBLIC_WRAPPERS):
+            return dict(state)  # another library's: the network is the whole of it
         prefix = f"{part}."
-        inside = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-        return inside if "pytorch-lightning_version" in content else inside or dict(state)
+        return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
     wrapped = content.get(_PUBLIC_WRAPPERS[part])
     if isinstance(wrapped, Mapping):
         return dict(wrapped)
