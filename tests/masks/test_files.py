@@ -15,6 +15,7 @@ from scipy import ndimage
 
 from vinpaint.masks import ArrayMasks, DilatedMasks, MaskError, MaskSequence, ResizedMasks, dilate, open_masks
 from vinpaint.masks.pictures import read_picture
+from vinpaint.video import open_writer
 
 HEIGHT, WIDTH, FRAMES = 18, 32, 12
 
@@ -75,6 +76,25 @@ def test_a_box_is_left_top_width_height(spec: object) -> None:
     mask = opened(spec).read([4])[0]
     assert mask[2:7, 3:13].all()
     assert mask.sum() == 50
+
+
+@pytest.mark.parametrize("quality", [6, 30])
+def test_a_mask_video_survives_its_compression(tmp_path: Path, quality: int) -> None:
+    masks = np.zeros((FRAMES, 64, 96), dtype=bool)
+    for index in range(FRAMES):
+        masks[index, 16:40, 4 * index : 4 * index + 24] = True
+    path = tmp_path / "masks.mp4"
+    with open_writer(path, frame_rate=25, height=64, width=96, quality=quality) as writer:
+        for mask in masks:
+            writer.write(np.repeat(mask[..., None].astype(np.uint8) * 255, 3, axis=2))
+    stored = open_masks(path, num_frames=FRAMES, height=64, width=96)
+    wrong = stored.read(range(FRAMES)) ^ masks
+    assert wrong.mean() < (0.001 if quality == 6 else 0.01)
+    with pytest.raises(MaskError, match="12 masks for 13 frames"):
+        open_masks(path, num_frames=13, height=64, width=96)
+    path.write_bytes(b"not a video")
+    with pytest.raises(MaskError, match="masks"):
+        open_masks(path, num_frames=FRAMES, height=64, width=96)
 
 
 def test_masks_in_memory_are_read_as_they_are(truth: NDArray[np.bool_]) -> None:

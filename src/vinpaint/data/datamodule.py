@@ -46,8 +46,8 @@ class VideoInpaintingDataModule(LightningDataModule):
     Raises:
         DataError: when a loader is asked for whose clips were not given, or the batch does not divide over the devices.
 
-    The epoch reaches the datasets through the sampler's ``set_epoch``, which the trainer calls, and checkpoints hold
-    the number of batches given out, so a resumed run goes on with the very next batch.
+    The epoch reaches the datasets in the keys of the sampler. Checkpoints hold the epoch and the number of its batches
+    given out, so a resumed run goes on with the very next batch, on any number of workers.
     """
 
     def __init__(
@@ -77,6 +77,8 @@ class VideoInpaintingDataModule(LightningDataModule):
         self._val_mask: MaskGenerator | Literal["own"] = mask if val_mask is None else val_mask
         self.num_workers = default_workers() if num_workers is None else num_workers
         self.pin_memory = torch.cuda.is_available() if pin_memory is None else pin_memory
+        self._loader: ResumableLoader | None = None
+        self._resume_at = (0, 0)
         self.save_hyperparameters(  # plain values only: a checkpoint loads no objects
             "height",
             "width",
@@ -153,13 +155,28 @@ class VideoInpaintingDataModule(LightningDataModule):
                 f"{len(dataset)} samples in an epoch are less than a batch of {batch_size}; set samples_per_epoch to a "
                 "multiple of batch_size, or batch_size lower"
             )
-        return ResumableLoader(
+        self._loader = ResumableLoader(
             dataset,
             batch_size=batch_size // replicas,
             sampler=EpochSampler(dataset, num_replicas=replicas, rank=rank, seed=self.hparams["seed"]),
             drop_last=True,
             **self._loading(),
         )
+        self._loader.start_from(*self._resume_at)
+        return self._loader
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where in which epoch training is, for checkpoints."""
+        if self._loader is None:
+            return {}
+        epoch, batches = self._loader.position
+        limit = self.trainer.num_training_batches if self.trainer is not None else len(self._loader)
+        return {"epoch": epoch + 1, "batches": 0} if batches >= limit else {"epoch": epoch, "batches": batches}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Let training go on where a checkpoint was written."""
+        if state_dict:
+            self._resume_at = (state_dict["epoch"], state_dict["batches"])
 
     def val_dataloader(self) -> DataLoader[Any]:
         """Clips of ``val``, one a batch."""

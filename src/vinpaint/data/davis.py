@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from vinpaint.data.sources import ClipList, ClipSource, DataError, FileSource
-from vinpaint.data.splits import check_size, missing_names, read_split
+from vinpaint.data.split_files import check_size, missing_names, read_split
 
 _NAMES_2016 = (
     "bear blackswan bmx-bumps bmx-trees boat breakdance breakdance-flare bus camel car-roundabout car-shadow car-turn "

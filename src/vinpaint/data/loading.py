@@ -59,29 +59,40 @@ class ShareSampler(DistributedSampler[Any]):
 
 
 class ResumableLoader(DataLoader[Any]):
-    """A loader that can go on in the middle of an epoch.
+    """A loader that knows where in which epoch it is, and can go on there.
 
-    The trainer stores ``state_dict`` in its checkpoints and gives it back when a run is resumed.
+    It counts epochs itself: the trainer's own count, given to samplers, runs ahead after resuming a run whose length
+    is a number of steps (Lightning 2.6).
     """
 
-    _delivered = 0
-    _resume_at = 0
+    position = (-1, 0)
+    """The epoch under way and the batches of it that were given out."""
+
+    _next = (0, 0)
+
+    def start_from(self, epoch: int, batches: int) -> None:
+        """Begin the next pass in ``epoch`` after ``batches`` of its batches; the pass after it is a whole epoch."""
+        self._next = (epoch, batches)
+        self.position = (epoch, batches)
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        self._delivered, self._resume_at = self._resume_at, 0
+        # A generator, so that nothing happens before the first batch is asked for: the trainer makes idle iterators.
+        epoch, batches = self._next
+        self._next = (epoch + 1, 0)
         if isinstance(self.sampler, EpochSampler):
-            self.sampler.start = self._delivered * (self.batch_size or 1)
+            self.sampler.set_epoch(epoch)
+            self.sampler.start = batches * (self.batch_size or 1)
         for batch in super().__iter__():
-            self._delivered += 1
+            batches += 1
+            self.position = (epoch, batches)
             yield batch
 
     def state_dict(self) -> dict[str, Any]:
-        """How many batches of the epoch have been given out."""
-        return {"batches": self._delivered}
+        """Nothing: the datamodule keeps the position. That the method exists tells the trainer of resumed epochs."""
+        return {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Begin the next epoch after that many batches; after all of them means at the beginning of another."""
-        self._resume_at = state_dict["batches"] % max(len(self), 1)
+        """Do nothing, see :meth:`state_dict`."""
 
 
 def default_workers() -> int:

@@ -104,7 +104,8 @@ class ProceduralClip:
         target = index + 1 if target is None else target
         flow, here, there = self.flow(index, target=target), self._labels(index), self._labels(target)
         x, y = (self._grid()[:2] + flow)[:2]
-        outside = (x < 0) | (y < 0) | (x > self.width - 1) | (y > self.height - 1)
+        slack = 1e-3  # pixels; rounding must not push a border that stays where it is out of sight
+        outside = (x < -slack) | (y < -slack) | (x > self.width - 1 + slack) | (y > self.height - 1 + slack)
         columns = np.round(x).clip(0, self.width - 1).astype(int)
         rows = np.round(y).clip(0, self.height - 1).astype(int)
         return np.asarray(outside | (there[rows, columns] != here))
