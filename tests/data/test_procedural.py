@@ -120,8 +120,10 @@ def test_it_is_a_clip_reader_that_checks_its_numbers() -> None:
         clip.read([0, 30])
     with pytest.raises(IndexError, match="frame 30 of 30"):
         clip.flow(29)
-    with pytest.raises(DataError, match="at least one of each"):
+    with pytest.raises(DataError, match="at least 1 frame of 8x8"):
         clip_of(0, num_frames=0)
+    with pytest.raises(DataError, match="216x7: expected at least"):
+        clip_of(0, height=7)
 
 
 def test_a_set_of_clips_has_unique_names_and_scenes_and_costs_nothing() -> None:
@@ -136,5 +138,5 @@ def test_a_set_of_clips_has_unique_names_and_scenes_and_costs_nothing() -> None:
     assert not np.array_equal(frames[0], other)
     with pytest.raises(IndexError, match="of 1000000000"):
         clips[10**9]
-    with pytest.raises(DataError, match="0 clips"):
+    with pytest.raises(DataError, match="0 procedural clips"):
         ProceduralClips(num_clips=0)

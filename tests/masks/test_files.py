@@ -197,6 +197,14 @@ def test_a_folder_is_not_decoded_before_it_is_read(tmp_path: Path, truth: NDArra
         masks.read([3])
 
 
+def test_a_picture_that_changes_size_later_is_refused_when_it_is_read(tmp_path: Path, truth: NDArray[np.bool_]) -> None:
+    folder = save_folder(tmp_path / "masks", truth)
+    masks = opened(folder)
+    Image.fromarray(truth[0, :9]).save(folder / "3.png")
+    with pytest.raises(MaskError, match=r"3\.png is 32x9 but 0\.png is 32x18"):
+        masks.read([3])
+
+
 def broken(tmp_path: Path, truth: NDArray[np.bool_], kind: str) -> object:
     folder = save_folder(tmp_path / "masks", truth)
     if kind == "fewer masks than frames":

@@ -17,7 +17,16 @@ from vinpaint.data.scenes import Affine, Layer, Scene, random_scene
 from vinpaint.data.sources import DataError
 from vinpaint.video import ClipReader
 
+_SMALLEST = 8  # pixels of a side; textures need a few
 _HALF = 128  # coverage from which a layer counts as what is seen
+
+
+def _check_size(num_frames: int, height: int, width: int) -> None:
+    if num_frames < 1 or min(height, width) < _SMALLEST:
+        raise DataError(
+            f"procedural clip of {num_frames} frames of {width}x{height}: expected at least 1 frame of "
+            f"{_SMALLEST}x{_SMALLEST}"
+        )
 
 
 class ProceduralClip:
@@ -35,7 +44,7 @@ class ProceduralClip:
         name: what to call the clip; ``procedural-<seed>`` when not given.
 
     Raises:
-        DataError: if there is no frame or no pixel.
+        DataError: if there is no frame, or a side is shorter than 8 pixels.
     """
 
     def __init__(
@@ -48,8 +57,7 @@ class ProceduralClip:
         frame_rate: Fraction | int = 24,
         name: str | None = None,
     ) -> None:
-        if min(num_frames, height, width) < 1:
-            raise DataError(f"a clip of {num_frames} frames of {width}x{height}: expected at least one of each")
+        _check_size(num_frames, height, width)
         self._seed = seed
         self.num_frames = num_frames
         self.height = height
@@ -204,14 +212,15 @@ class ProceduralClips(Sequence[ProceduralSource]):
         seed: another seed is another set; clips of two seeds have nothing in common.
 
     Raises:
-        DataError: if there are no clips or frames.
+        DataError: if there are no clips or frames, or a side is shorter than 8 pixels.
     """
 
     def __init__(
         self, *, num_clips: int = 100, num_frames: int = 60, height: int = 240, width: int = 432, seed: int = 0
     ) -> None:
-        if min(num_clips, num_frames, height, width) < 1:
-            raise DataError(f"{num_clips} clips of {num_frames} frames of {width}x{height}: expected at least one each")
+        _check_size(num_frames, height, width)
+        if num_clips < 1:
+            raise DataError(f"a set of {num_clips} procedural clips: expected at least 1")
         self.num_clips = num_clips
         self.num_frames = num_frames
         self.height = height

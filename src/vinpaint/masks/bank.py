@@ -49,7 +49,7 @@ class ObjectMask:
     def __call__(self, num_frames: int, height: int, width: int, rng: np.random.Generator) -> NDArray[np.bool_]:
         """Choose a sequence and a time: ``(num_frames, height, width)`` bool, true = hole."""
         for _ in range(_DRAWS):
-            sequence = open_sequence(self._sequences[int(rng.integers(len(self._sequences)))])
+            sequence = open_sequence(self._sequences[int(rng.integers(len(self._sequences)))], verify=False)
             masks = sequence.read(_times(sequence, num_frames, rng))
             if rng.random() < self.flip_probability:
                 masks = masks[:, :, ::-1]

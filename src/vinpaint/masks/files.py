@@ -56,11 +56,12 @@ def open_masks(
     return masks if dilation == 0 else DilatedMasks(masks, dilation=dilation)
 
 
-def open_sequence(path: Path) -> MaskSequence:
+def open_sequence(path: Path, *, verify: bool = True) -> MaskSequence:
     """Open stored masks without a clip to fit: as many and as large as they are.
 
     Args:
         path: a folder of pictures, a zip of pictures, one picture or a mask video.
+        verify: compare the sizes of all pictures now rather than when they are read.
 
     Returns:
         The masks, read as they are asked for.
@@ -74,7 +75,7 @@ def open_sequence(path: Path) -> MaskSequence:
             "or a box x,y,w,h"
         )
     if path.is_dir() or path.suffix.lower() == ".zip":
-        return PictureMasks(path)
+        return PictureMasks(path, verify=verify)
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return StillMasks(read_picture(path, str(path)), num_frames=1)
     return VideoMasks(path)
@@ -98,16 +99,18 @@ def _open_any(spec: str | Path | Sequence[int], *, num_frames: int, height: int,
 class PictureMasks:
     """Masks stored one picture each, in a folder or a zip, in the order of their names (numbers by value).
 
-    Sizes are compared when it is opened, pixels are read when asked for.
+    Pixels are read when asked for.
 
     Args:
         path: the folder or zip; files that are no pictures and hidden files are passed over.
+        verify: compare the sizes of all pictures now, so that an odd one is reported before work starts; otherwise it
+            is reported when it is read.
 
     Raises:
         MaskError: if it cannot be listed, holds no picture, or sizes differ.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, verify: bool = True) -> None:
         try:
             self._store = open_store(path)
         except ClipError as error:
@@ -115,21 +118,26 @@ class PictureMasks:
         names = self._store.names
         self.num_frames = len(names)
         self.height, self.width = self._read(names[0], picture_size)
-        for name in names[1:]:
-            height, width = self._read(name, picture_size)
-            if (height, width) != (self.height, self.width):
-                raise MaskError(
-                    f"masks {path}: {name} is {width}x{height} but {names[0]} is {self.width}x{self.height}; "
-                    "all masks of a clip have one size"
-                )
+        for name in names[1:] if verify else ():
+            self._check_size(name, self._read(name, picture_size))
 
     def read(self, indices: Sequence[int]) -> NDArray[np.bool_]:
         """Read masks: ``(len(indices), H, W)`` bool, true = hole."""
         check_indices(indices, self.num_frames)
         masks = np.zeros((len(indices), self.height, self.width), dtype=bool)
         for place, index in enumerate(indices):
-            masks[place] = self._read(self._store.names[index], read_picture)
+            name = self._store.names[index]
+            mask = self._read(name, read_picture)
+            self._check_size(name, mask.shape)
+            masks[place] = mask
         return masks
+
+    def _check_size(self, name: str, size: tuple[int, ...]) -> None:
+        if size != (self.height, self.width):
+            raise MaskError(
+                f"mask {self._store.label(name)} is {size[1]}x{size[0]} but {self._store.names[0]} is "
+                f"{self.width}x{self.height}; all masks of a clip have one size"
+            )
 
     def _read(self, name: str, read: Callable[[IO[bytes], str], _T]) -> _T:
         label = self._store.label(name)
