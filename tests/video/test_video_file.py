@@ -82,7 +82,7 @@ def test_frames_hidden_by_an_edit_list_do_not_count(
     ],
 )
 def test_every_codec_becomes_8_bit_rgb(
-    tmp_path: Path, is_everywhere_right: Check, codec: str, pix_fmt: str, name: str, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, is_everywhere_right: Check, codec: str, pix_fmt: str, name: str
 ) -> None:
     quiet = {"x265-params": "log-level=none"} if codec == "libx265" else {}
     clip = open_clip(numbered_video(tmp_path / name, 40, codec=codec, pix_fmt=pix_fmt, options=quiet))
@@ -196,12 +196,14 @@ def test_damage_in_the_middle_is_told_and_what_is_whole_is_read(tmp_path: Path, 
     for place in random.Random(0).sample(range(60), 60):
         try:
             np.testing.assert_array_equal(clip.read([place])[0], reference.read([place])[0])
-        except ClipError as error:
-            assert "damaged.mp4: frame" in str(error)
-            assert "\n" not in str(error)
+        except ClipError:
             told.append(place)
     assert set(range(24, 36)) <= set(told), "the group of pictures that lost its keyframe"
     assert set(told) <= set(range(20, 36)), "and at most what was still in the decoder"
+    with pytest.raises(
+        ClipError, match=r"\A[^\n]*damaged\.mp4: frame 30 cannot be decoded, .* damaged there; cut .*\Z"
+    ):
+        clip.read([30])
 
 
 def test_frames_asked_for_outside_the_clip_are_an_index_error(closed_gop: Path) -> None:
@@ -291,7 +293,7 @@ def test_decord_is_taken_only_where_it_is_exact(tmp_path: Path, closed_gop: Path
     assert VideoFile(closed_gop, reader="decord").reader == "decord"
     open_gop = numbered_video(tmp_path / "open.mp4", options=OPEN_GOP)
     assert VideoFile(open_gop).reader == "pyav"
-    with pytest.raises(ClipError, match="open groups of pictures.*reader=auto"):
+    with pytest.raises(ClipError, match=r"open groups of pictures.*reader=auto"):
         VideoFile(open_gop, reader="decord")
 
 
@@ -319,5 +321,5 @@ def test_a_change_of_size_inside_a_file_is_told(tmp_path: Path) -> None:
     joined.write_bytes(small.read_bytes() + large.read_bytes())
     clip = open_clip(joined)
     assert number_of(clip.read([3])[0]) == 3
-    with pytest.raises(ClipError, match="128x80.*96x64|cannot be decoded"):
+    with pytest.raises(ClipError, match=r"128x80.*96x64|cannot be decoded"):
         clip.read([clip.num_frames - 1])

@@ -14,6 +14,14 @@ if TYPE_CHECKING:
     from av.container import OutputContainer
 
 
+# QuickTime knows some languages only by their bibliographic code (ISO 639-2/B) and drops the other.
+_BIBLIOGRAPHIC = {
+    "sqi": "alb", "hye": "arm", "eus": "baq", "mya": "bur", "zho": "chi", "ces": "cze", "nld": "dut", "fra": "fre",
+    "kat": "geo", "deu": "ger", "ell": "gre", "isl": "ice", "mkd": "mac", "mri": "mao", "msa": "may", "fas": "per",
+    "ron": "rum", "slk": "slo", "bod": "tib", "cym": "wel",
+}  # fmt: skip
+
+
 class AudioCopy:
     """Copies every sound track of a file into another, in step with the pictures.
 
@@ -41,6 +49,9 @@ class AudioCopy:
                     f"({one_line(error)}); write .mkv, or leave the sound out"
                 ) from error
             copy.metadata.update(track.metadata)
+            if output.format.name == "mov" and "language" in track.metadata:
+                language = track.metadata["language"]
+                copy.metadata["language"] = _BIBLIOGRAPHIC.get(language, language)
             self._copies[track.index] = copy
         self._packets: Iterator[Any] = iter(self._input.demux(*tracks)) if tracks else iter(())
         self._waiting: Any = None

@@ -167,7 +167,7 @@ def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
 
 def _is_frame(name: str) -> bool:
     parts = PurePosixPath(name).parts
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
+    hidden = any((part.startswith(".") and part != "..") or part == "__MACOSX" for part in parts)
     return not hidden and not name.endswith("/") and PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
 
 

@@ -53,7 +53,7 @@ def open_writer(
     frame_rate: Fraction | int,
     height: int,
     width: int,
-    quality: float = 6,
+    quality: float = 7,
     lossless: bool = False,
     preset: str = "fast",
     like: ClipReader | Path | str | None = None,

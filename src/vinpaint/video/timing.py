@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vinpaint.video.clip import ClipError, ClipReader
+from vinpaint.video.clip import ClipReader
 from vinpaint.video.memory import ResizedClip
 from vinpaint.video.video_file import VideoFile, evenly_spaced
 
@@ -32,14 +32,12 @@ class Timing:
         """Tell the time of frame ``number`` in units of ``time_base``.
 
         Raises:
-            ClipError: if the times were copied from a clip with fewer frames.
+            ValueError: if the times were copied from a clip with fewer frames.
         """
         if self.pts is None:
             return number
         if number >= len(self.pts):
-            raise ClipError(
-                f"frame {number} has no time: the source has {len(self.pts)} frames; write no more than that"
-            )
+            raise ValueError(f"frame {number} has no time, the source has {len(self.pts)} frames")
         return int(self.pts[number])
 
 
@@ -52,7 +50,9 @@ def video_source(like: ClipReader | Path | str | None) -> VideoFile | None:
     if isinstance(like, (str, Path)):
         from vinpaint.video.opening import open_clip
 
-        return video_source(open_clip(like, verify=False))
+        clip = open_clip(like, reader="pyav", verify=False)
+        clip.close()  # what it told is kept
+        return video_source(clip)
     return None
 
 

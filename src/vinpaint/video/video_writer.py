@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from vinpaint.video.audio import AudioCopy
 from vinpaint.video.clip import ClipError, ClipReader, check_frame
+from vinpaint.video.colour import YuvConverter
 from vinpaint.video.partial import PartialOutput
 from vinpaint.video.timing import timing_of, video_source
 
@@ -42,7 +43,8 @@ class VideoWriter:
         lossless: store RGB so that it reads back bit for bit (h264 RGB: mpv, VLC and FFmpeg play it, browsers no).
         preset: x264's trade of time for size, ``ultrafast`` to ``veryslow``.
         like: the clip or file that is being rewritten. Its sound tracks are copied packet by packet, and its times
-            exactly if ``frame_rate`` is its own (matroska output rounds times to milliseconds).
+            exactly if ``frame_rate`` is its own. (Matroska rounds times to milliseconds, and moves all of them where
+            sound starts before zero, as AAC does by one packet.)
         copy_audio: whether to copy the sound.
         overwrite: whether an existing file may be replaced.
 
@@ -57,7 +59,7 @@ class VideoWriter:
         frame_rate: Fraction | int,
         height: int,
         width: int,
-        quality: float = 6,
+        quality: float = 7,
         lossless: bool = False,
         preset: str = "fast",
         like: ClipReader | Path | str | None = None,
@@ -85,7 +87,6 @@ class VideoWriter:
 
     def _open(self, quality: float, preset: str, source: Any, *, copy_audio: bool) -> None:
         import av
-        from av.video.reformatter import Interpolation, VideoReformatter
 
         muxing = {} if self.path.suffix.lower() == ".mkv" else {"movflags": "+faststart"}
         self._container = av.open(str(self._output.partial), "w", options=muxing)
@@ -103,18 +104,7 @@ class VideoWriter:
         codec.colorspace = _IDENTITY if self._lossless else _BT2020 if wide else _BT709
         codec.color_range = _FULL if self._lossless else _LIMITED
         self._stream = stream
-        self._reformatter = VideoReformatter()
-        self._conversion = {
-            "format": stream.pix_fmt,
-            "src_colorspace": "BT2020" if wide else "ITU709",
-            "dst_colorspace": "BT2020" if wide else "ITU709",
-            "src_color_range": "JPEG",
-            "dst_color_range": "MPEG",
-            "interpolation": Interpolation.BICUBIC
-            | Interpolation.ACCURATE_RND
-            | Interpolation.FULL_CHR_H_INP
-            | Interpolation.FULL_CHR_H_INT,
-        }
+        self._to_yuv = YuvConverter(stream.pix_fmt, "BT2020" if wide else "ITU709")
         if source is not None and copy_audio:
             self._audio = AudioCopy(source.path, self._container, shift=source.clock_start * source.time_base)
         self._container.start_encoding()
@@ -133,7 +123,10 @@ class VideoWriter:
             if self._container is None:
                 raise ClipError(f"{self.path}: the file is closed; open another writer")
             picture = self._picture(frame)
-            picture.pts = self._timing(self.num_frames)
+            try:
+                picture.pts = self._timing(self.num_frames)
+            except ValueError as error:
+                raise ClipError(f"{self.path}: {error}; write no more, or leave out like=") from error
             picture.time_base = self._timing.time_base
             if self._audio is not None:
                 self._audio.copy_until(picture.pts * self._timing.time_base)
@@ -149,8 +142,8 @@ class VideoWriter:
     def _picture(self, frame: NDArray[np.uint8]) -> VideoFrame:
         import av
 
-        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-        return picture if self._lossless else self._reformatter.reformat(picture, **self._conversion)
+        frame = np.ascontiguousarray(frame)
+        return av.VideoFrame.from_ndarray(frame, format="rgb24") if self._lossless else self._to_yuv(frame)
 
     def close(self) -> None:
         """Finish the file and give it its name; safe to call twice.
