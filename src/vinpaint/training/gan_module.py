@@ -20,7 +20,7 @@ from vinpaint.batch import VideoBatch, check_batch
 from vinpaint.errors import UserError
 from vinpaint.losses import AdversarialLoss, gradient_penalty
 from vinpaint.ops.compositing import composite
-from vinpaint.training.random_state import capture_random_state, restore_random_state
+from vinpaint.training.random_state import RandomState, capture_random_state, restore_random_state
 from vinpaint.training.recipe import Game, Optimization
 
 
@@ -77,7 +77,7 @@ class GANModule(LightningModule):
         self.game = game or Game()
         self.optimization = optimization or Optimization()
         self.adversarial_loss = AdversarialLoss(self.game.gan_loss)
-        self._random_state: list[Any] | None = None
+        self._random_state: RandomState | None = None  # after the last update
 
     @abstractmethod
     def complete(self, batch: VideoBatch, measures: dict[str, Tensor]) -> Completion:
@@ -148,10 +148,11 @@ class GANModule(LightningModule):
         for schedule in self._schedules():
             schedule.step()
         rate = torch.tensor(generator_optimizer.param_groups[0]["lr"])
-        values = {f"train/{key}": value for key, value in logged.items()}
-        self.log_dict(values, prog_bar=True, batch_size=len(batch["name"]))
+        shown = {f"train/{key}": value for key, value in logged.items()}
+        self.log_dict(shown, prog_bar=True, batch_size=len(batch["name"]))
         self.log("train/learning_rate", rate, batch_size=len(batch["name"]))
-        return {key.removeprefix("train/"): value for key, value in values.items()}
+        self._random_state = capture_random_state()
+        return logged
 
     def _detached(self, part: VideoBatch, measures: dict[str, Tensor]) -> Completion:
         with torch.no_grad():
@@ -164,10 +165,8 @@ class GANModule(LightningModule):
         logged: dict[str, Tensor] = {}
         with self._only(self.discriminator):
             optimizer.zero_grad()
-            for index, (part, completion) in enumerate(zip(parts, made, strict=True)):
-                if completion.fake is None:
-                    continue
-                real, fake = completion.real, completion.fake.detach()
+            playing = [(p, m.real, m.fake.detach()) for p, m in zip(parts, made, strict=True) if m.fake is not None]
+            for index, (part, real, fake) in enumerate(playing):
                 terms = {
                     "discriminator_real": self.adversarial_loss.real(self._scores(real)),
                     "discriminator_fake": self.adversarial_loss.fake(self._scores(fake)),
@@ -179,7 +178,7 @@ class GANModule(LightningModule):
                     shown["gradient_penalty"] = penalty
                     terms["gradient_penalty"] = self.game.gradient_penalty_weight * penalty
                 share = _share(part, batch)
-                self._backward({k: share * v for k, v in terms.items()}, synchronize=index == len(parts) - 1)
+                self._backward({k: share * v for k, v in terms.items()}, synchronize=index == len(playing) - 1)
                 _add(logged, {k: share * v for k, v in shown.items()})
             self._step(optimizer, self.discriminator)
         return logged
@@ -244,24 +243,28 @@ class GANModule(LightningModule):
         schedules = [self.optimization.schedule(optimizer) for optimizer in optimizers]
         return optimizers, schedules
 
+    def on_train_batch_start(self, batch: VideoBatch, batch_idx: int) -> None:
+        """Continue the random state of the last update.
+
+        Whatever draws between two updates (loaders, validation, the way a run is resumed) is without influence, so
+        that a resumed run draws what the run it continues would have drawn.
+        """
+        if self._random_state is not None:
+            restore_random_state(self._random_state)
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the random state of every process, so that a resumed run draws what this one would have drawn."""
-        states: list[Any] = [capture_random_state()]
+        """Keep the random state of every process."""
+        states: list[Any] = [self._random_state]
         if torch.distributed.is_available() and torch.distributed.is_initialized():
-            gathered: list[Any] = [None] * torch.distributed.get_world_size()
-            torch.distributed.all_gather_object(gathered, states[0])
-            states = gathered
+            states = [None] * torch.distributed.get_world_size()
+            torch.distributed.all_gather_object(states, self._random_state)
         checkpoint["random_state"] = states
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Remember the random state until training starts: building the loaders draws from it."""
-        self._random_state = checkpoint.get("random_state")
-
-    def on_train_start(self) -> None:
-        """Continue the random state of the checkpoint, where there is one for this process."""
-        if self._random_state is not None and len(self._random_state) == self.trainer.world_size:
-            restore_random_state(self._random_state[self.global_rank])
-        self._random_state = None
+        """Take up the random state of this process, if the checkpoint comes from as many."""
+        states = checkpoint.get("random_state", [])
+        if len(states) == self.trainer.world_size:
+            self._random_state = states[self.global_rank]
 
     def _optimizers(self) -> list[LightningOptimizer]:
         found = self.optimizers()
