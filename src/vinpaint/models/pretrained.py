@@ -20,7 +20,7 @@ from vinpaint.errors import UserError
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 
-ARCHITECTURES = {"STTN": "vinpaint.models.sttn"}
+ARCHITECTURES = {"CPNet": "vinpaint.models.cpnet", "STTN": "vinpaint.models.sttn"}
 """Class names a ``config.json`` may ask for, and the module that holds each. Nothing else is ever imported for it."""
 
 State = dict[str, Tensor]
@@ -175,7 +175,7 @@ def _irr_pwc_keys(state: State) -> State:
     return {key.removeprefix("_model.").removeprefix("model."): value for key, value in state.items()}
 
 
-CONVERTERS: dict[str, Callable[[State], State]] = {"irr_pwc": _irr_pwc_keys, "sttn": _same_keys}
+CONVERTERS: dict[str, Callable[[State], State]] = {"cpnet": _same_keys, "irr_pwc": _irr_pwc_keys, "sttn": _same_keys}
 """Per public repository, how its keys become ours. STTN's are the same; its wrappers are taken off by all."""
 
 
