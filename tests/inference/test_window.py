@@ -118,7 +118,7 @@ def test_every_frame_is_in_a_window(num_frames: int, radius: int, stride: int) -
         ({"max_references": -1}, "max_references=-1"),
         ({"blend": "median"}, "blend=median: expected mean or ema_half"),
         ({"quantize": "floor"}, "quantize=floor: expected round or truncate"),
-        ({"precision": "int8"}, "precision=int8: expected fp32 or bf16 or fp16"),
+        ({"precision": "int8"}, "precision=int8: expected fp32, bf16, fp16"),
         ({"size": (240,)}, r"size=\(240,\): expected native or \[height, width\]"),
         ({"size": "full"}, "size=full: expected native"),
         ({"chunk_size": 0}, "chunk_size=0: expected at least 1"),

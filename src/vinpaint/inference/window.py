@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from vinpaint.errors import UserError
 from vinpaint.inference.inpainter import MaskedClip
+from vinpaint.inference.placement import Precision, place, resolve_device, resolve_precision
 from vinpaint.inference.resizing import resize_completed, resize_visible
 from vinpaint.inference.schedule import Window, window_schedule
 from vinpaint.ops.compositing import composite
@@ -22,9 +22,6 @@ from vinpaint.ops.conversion import mask_to_tensor, to_tensor
 
 Blend = Literal["mean", "ema_half"]
 Quantize = Literal["round", "truncate"]
-Precision = Literal["fp32", "bf16", "fp16"]
-
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @runtime_checkable
@@ -96,7 +93,7 @@ class WindowInpainter:
     ) -> None:
         _check_choice("blend", blend, ("mean", "ema_half"))
         _check_choice("quantize", quantize, ("round", "truncate"))
-        _check_choice("precision", precision, tuple(_DTYPES))
+        resolve_precision(precision)
         if chunk_size < 1:
             raise UserError(f"chunk_size={chunk_size}: expected at least 1")
         if size != "native" and (isinstance(size, str) or len(size) != 2 or min(size) < 1):
@@ -113,7 +110,7 @@ class WindowInpainter:
         self.precision = precision
         self.chunk_size = chunk_size
         next(self._schedule(1))  # a schedule that cannot be is refused here, not in the middle of a clip
-        self._resolve_device()
+        resolve_device(device, model)
 
     def stream(self, clip: MaskedClip) -> Iterator[Tensor]:
         """Complete ``clip``; see :class:`vinpaint.inference.inpainter.Inpainter`."""
@@ -127,7 +124,7 @@ class WindowInpainter:
 
     def _stream(self, clip: MaskedClip, network: nn.Module) -> Iterator[Tensor]:
         pending: dict[int, _PendingFrame] = {}
-        inputs = _WindowInputs(clip, network, self.size, self._resolve_device(), self.chunk_size)
+        inputs = _WindowInputs(clip, network, self.size, resolve_device(self.device, network), self.chunk_size)
         # features needed within the stretch that a reference spends as a neighbour are kept over it
         ahead = -(-max(self.reference_stride, 2 * self.neighbor_radius + 1) // self.neighbor_stride) + 1
         for window, coming in _look_ahead(self._schedule(clip.num_frames), ahead):
@@ -171,30 +168,11 @@ class WindowInpainter:
         )
 
     def _place(self) -> nn.Module:
-        """The network on its device and in its precision; a copy unless it already is."""
-        device, dtype = self._resolve_device(), _DTYPES[self.precision]
-        if all(value.device == device for value in self.model.parameters()) and self.precision == "fp32":
-            return self.model
-        placed = copy.deepcopy(self.model).to(device=device, dtype=dtype)
+        """The network on its device and in its precision; a copy, laid out for convolutions, unless it already is."""
+        placed = place(self.model, resolve_device(self.device, self.model), self.precision)
+        if placed is self.model:
+            return placed
         return cast(nn.Module, placed.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
-
-    def _resolve_device(self) -> torch.device:
-        first = next(self.model.parameters(), None)
-        if self.device == "keep":
-            return first.device if first is not None else torch.device("cpu")
-        if self.device == "auto":
-            return (
-                torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
-            )
-        try:
-            device = torch.device(self.device)
-        except RuntimeError as error:
-            raise UserError(f"device={self.device}: expected auto, keep, cpu or cuda:0") from error
-        if device.type == "cuda":
-            if not torch.cuda.is_available():
-                raise UserError(f"device={self.device}: no GPU is available; use device=cpu")
-            device = torch.device("cuda", torch.cuda.current_device() if device.index is None else device.index)
-        return device
 
 
 class _PendingFrame:
