@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import pickle
 import random
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from fractions import Fraction
@@ -169,6 +171,7 @@ def test_a_truncated_file_has_the_frames_that_decode(tmp_path: Path, name: str) 
         with pytest.warns(UserWarning, match="cut short") if name[5:] in ("mp4", "gif") else _nothing():
             clip = VideoFile(cut)
         counts.append(clip.num_frames)
+        assert clip.frame_rate == 25
         frames = clip.read(range(clip.num_frames))
         for place, tick in enumerate(clip.timestamps.tolist()):
             np.testing.assert_array_equal(frames[place], reference.read([shown_at[tick]])[0])
@@ -295,6 +298,42 @@ def test_decord_is_taken_only_where_it_is_exact(tmp_path: Path, closed_gop: Path
     assert VideoFile(open_gop).reader == "pyav"
     with pytest.raises(ClipError, match=r"open groups of pictures.*reader=auto"):
         VideoFile(open_gop, reader="decord")
+
+
+def test_decord_is_refused_where_a_picture_is_mirrored(tmp_path: Path) -> None:
+    pytest.importorskip("decord")
+    path = turn(numbered_video(tmp_path / "mirrored.mp4", 5, options=GOP), (-1, 0, 0, 1))
+    with pytest.raises(ClipError, match=r"cannot be read exactly by decord \(its first frame comes out otherwise\)"):
+        VideoFile(path, reader="decord")
+
+
+def test_an_index_takes_few_bytes_a_frame_and_few_frames_are_kept(closed_gop: Path) -> None:
+    clip = VideoFile(closed_gop)
+    arrays = [value for value in vars(clip.index).values() if isinstance(value, np.ndarray)]
+    assert sum(array.nbytes for array in arrays) <= 40 * clip.num_frames
+    clip.read(range(60))
+    assert len(clip._cache) <= 16
+
+
+_PEAK = """
+import resource, sys
+from vinpaint.video import open_clip
+with open_clip(sys.argv[1]) as clip:
+    for place in range(clip.num_frames):
+        clip.read([place])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_length(tmp_path: Path) -> None:
+    peaks = []
+    for num_frames in (100, 2000):
+        frames = [numbered_frame(number % 256, 240, 432) for number in range(50)] * (num_frames // 50)
+        path = write_video(tmp_path / f"{num_frames}.mp4", frames, options={"preset": "ultrafast"})
+        run = subprocess.run([sys.executable, "-c", _PEAK, str(path)], capture_output=True, text=True, check=True)
+        peaks.append(int(run.stdout))
+    assert peaks[1] < 1.05 * peaks[0]
 
 
 def test_decord_reads_any_frame(closed_gop: Path, is_everywhere_right: Check) -> None:

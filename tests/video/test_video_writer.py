@@ -271,6 +271,22 @@ def test_a_wide_gamut_stays_tagged(tmp_path: Path) -> None:
     assert np.abs(open_clip(out).read([0]).astype(int) - before).mean() < 1.5
 
 
+@pytest.mark.parametrize("matrix", [None, (0, 1, -1, 0)], ids=["upright", "turned"])
+def test_pixels_that_are_not_square_stay_so(tmp_path: Path, matrix: tuple[int, int, int, int] | None) -> None:
+    source = tmp_path / "wide.mp4"
+    with av.open(str(source), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 64, 96, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(4, 3)
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(numbered_frame(0), format="rgb24")))
+        container.mux(stream.encode(None))
+    clip = VideoFile(source if matrix is None else turn(source, matrix))
+    out = VideoFile(_write(tmp_path / "out.mp4", list(clip.read([0])), like=clip))
+    assert out.pixel_aspect == (Fraction(4, 3) if matrix is None else Fraction(3, 4))
+    smaller = VideoFile(_write(tmp_path / "small.mp4", [numbered_frame(0, 32, 96)], like=clip))
+    assert smaller.pixel_aspect == 1, "another size has its own shape"
+
+
 def test_a_turned_source_is_written_upright(tmp_path: Path) -> None:
     source = turn(numbered_video(tmp_path / "turned.mp4", 4, options=GOP), (0, 1, -1, 0))
     clip = open_clip(source)

@@ -58,7 +58,7 @@ class DecordDecoder:
         if len(self._reader) != len(index.pts):
             raise RuntimeError(f"decord counts {len(self._reader)} frames of {len(index.pts)}")
 
-    def frame(self, number: int) -> NDArray[np.uint8] | None:
+    def frame(self, number: int) -> NDArray[np.uint8]:
         """Decode frame ``number`` to ``(H, W, 3)`` uint8 RGB.
 
         Raises:

@@ -51,4 +51,4 @@ def tint_hole(frame: NDArray[np.uint8], mask: NDArray[np.bool_], *, opacity: flo
     """
     tinted = frame.copy()
     tinted[mask] = ((1 - opacity) * frame[mask] + opacity * np.array(HOLE_COLOUR)).astype(np.uint8)
-    return tinted
+    return np.asarray(tinted, np.uint8)

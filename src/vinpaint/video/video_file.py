@@ -75,13 +75,15 @@ class VideoFile:
         time_base: seconds per unit of ``timestamps``.
         clock_start: what the file's clock shows at the first frame where it may start anywhere (broadcast), else 0.
         colour_tags: primaries and transfer as the file tells them (ISO/IEC 23091-2 numbers; 2 = not told).
-        pixel_aspect: width of a stored pixel over its height as the file tells, 1 where it does not.
+        pixel_aspect: width of a pixel over its height where the file tells, else 1.
 
     Raises:
         FileNotFoundError: if there is no such file.
         ClipError: if it is no video, no frame of it can be decoded, or ``decord`` would misread it.
     """
 
+    pixel_aspect: Fraction
+    _stored_upright: bool
     _decoder: _Decoder | None
     _cache: OrderedDict[int, NDArray[np.uint8]]
 
@@ -111,6 +113,8 @@ class VideoFile:
         self._start_without_handles()
         first = self._frame(0)
         self.height, self.width = int(first.shape[0]), int(first.shape[1])
+        if (self.height > self.width) != self._stored_upright:
+            self.pixel_aspect = 1 / self.pixel_aspect  # turned by a quarter
         self._choose(reader)
         if self.index.cut_short:
             warnings.warn(f"{self.path} is cut short; {self.num_frames} frames of it can be read", stacklevel=2)
@@ -122,12 +126,17 @@ class VideoFile:
         if fault is None:
             try:
                 decoder = DecordDecoder(self.path, self.index)
+                first = decoder.frame(0)
             except RuntimeError as error:
                 fault = one_line(error)
             else:
-                self.close()
-                self._decoder, self.reader = decoder, "decord"
-        if fault is not None and reader == "decord":
+                largest = 0 if reader == "auto" else 8  # levels; a turned picture differs by more than a darkened one
+                if first.shape == self._frame(0).shape and _difference(first, self._frame(0)) <= largest:
+                    self.close()
+                    self._decoder, self.reader = decoder, "decord"
+                    return
+                fault = "its first frame comes out otherwise"
+        if reader == "decord":
             raise ClipError(f"{self.path}: cannot be read exactly by decord ({fault}); use reader=auto or reader=pyav")
 
     def _read_header(self, container: InputContainer) -> Fraction | None:
@@ -141,6 +150,7 @@ class VideoFile:
         )
         self.colour_tags = int(codec.color_primaries), int(codec.color_trc)
         self.pixel_aspect = Fraction(stream.sample_aspect_ratio or 1)
+        self._stored_upright = codec.height > codec.width
         self._broadcast = not _BROADCAST.isdisjoint(container.format.name.split(","))
         average = stream.average_rate or stream.guessed_rate
         return Fraction(average) if average else None
@@ -228,16 +238,21 @@ class VideoFile:
         return frame
 
 
+def _difference(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
+    return float(np.abs(one.astype(np.int16) - other).mean())
+
+
 def _frame_rate(index: PacketIndex, told: Fraction | None) -> Fraction:
-    """Tell the rate: exact where the steps are equal, the container's where its clock only rounds it, else the mean."""
+    """Tell the rate: exact where all steps are equal, the container's where most steps are its own, else the mean."""
     if len(index.pts) < 2:
         return told or Fraction(24)
-    times = index.pts - index.pts[0]
-    if np.array_equal(times, np.arange(len(times)) * times[1]):
-        return 1 / (int(times[1]) * index.time_base)
-    if told is not None and evenly_spaced(times, told, index.time_base):
+    steps = np.diff(index.pts)
+    if np.all(steps == steps[0]):
+        return 1 / (int(steps[0]) * index.time_base)
+    # Steps differ by a tick where a coarse clock rounds them, and by frames where a cut or a camera lost some.
+    if told is not None and np.mean(np.abs(steps - float(1 / (told * index.time_base))) <= 1) > 0.8:
         return told
-    return ((len(times) - 1) / (int(times[-1]) * index.time_base)).limit_denominator(1_000_000)
+    return (len(steps) / (int(steps.sum()) * index.time_base)).limit_denominator(1_000_000)
 
 
 def evenly_spaced(times: NDArray[np.int64], frame_rate: Fraction, time_base: Fraction) -> bool:

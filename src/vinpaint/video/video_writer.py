@@ -103,8 +103,10 @@ class VideoWriter:
         wide = codec.color_primaries == _BT2020
         codec.colorspace = _IDENTITY if self._lossless else _BT2020 if wide else _BT709
         codec.color_range = _FULL if self._lossless else _LIMITED
+        if source is not None and (source.height, source.width) == (self.height, self.width):
+            codec.sample_aspect_ratio = source.pixel_aspect
         self._stream = stream
-        self._to_yuv = YuvConverter(stream.pix_fmt, "BT2020" if wide else "ITU709")
+        self._to_yuv = YuvConverter(stream.pix_fmt, _BT2020 if wide else _BT709)
         if source is not None and copy_audio:
             self._audio = AudioCopy(source.path, self._container, shift=source.clock_start * source.time_base)
         self._container.start_encoding()
