@@ -126,8 +126,26 @@ def test_quality_trades_size_for_error(tmp_path: Path) -> None:
     frames = list(_textured())
     sizes = [_write(tmp_path / f"{q}.mp4", frames, quality=q).stat().st_size for q in (4, 16, 30)]
     assert sizes[0] > 1.5 * sizes[1] > 2 * sizes[2]
-    with pytest.raises(ClipError, match="quality 60; give a constant rate factor from 0"):
-        open_writer(tmp_path / "out.mp4", frame_rate=25, height=64, width=96, quality=60)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"quality": 60}, "quality 60; give a constant rate factor from 0"),
+        ({"preset": "fats"}, "preset 'fats'; give one of ultrafast, .*veryslow"),
+        ({"frame_rate": 0}, "0 frames per second; give a rate above zero"),
+    ],
+)
+def test_wrong_options_are_told(tmp_path: Path, wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ClipError, match=message):
+        open_writer(tmp_path / "out.mp4", **{"frame_rate": 25, "height": 64, "width": 96, **wrong})
+    assert _left_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (3, 5), (2, 6), (16, 2)])
+def test_the_smallest_frames_can_be_written(tmp_path: Path, size: tuple[int, int]) -> None:
+    frames = np.full((3, *size, 3), 90, np.uint8)
+    np.testing.assert_allclose(open_clip(_write(tmp_path / "out.mp4", list(frames))).read(range(3)), frames, atol=2)
 
 
 def _times(path: Path) -> list[Fraction]:

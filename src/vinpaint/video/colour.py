@@ -133,9 +133,8 @@ class YuvConverter:
         if not self._halve:
             return full
         luma, blue, red = full.to_ndarray()
-        width = luma.shape[1]
-        planes = [luma, halve_chroma(blue).reshape(-1, width), halve_chroma(red).reshape(-1, width)]
-        return av.VideoFrame.from_ndarray(np.concatenate(planes), format="yuv420p")
+        samples = np.concatenate([plane.ravel() for plane in (luma, halve_chroma(blue), halve_chroma(red))])
+        return av.VideoFrame.from_ndarray(samples.reshape(-1, luma.shape[1]), format="yuv420p")
 
 
 def halve_chroma(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from av import VideoFrame
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".mkv", ".mov"})
+_PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
 _BT709, _BT2020, _UNKNOWN = 1, 9, 2  # AVCOL_PRI_*, AVCOL_TRC_* and AVCOL_SPC_* share these numbers
 _IDENTITY = 0  # AVCOL_SPC_RGB
 _LIMITED, _FULL = 1, 2  # AVCOL_RANGE_*
@@ -71,6 +72,10 @@ class VideoWriter:
         self.num_frames = 0
         if not 0 <= quality <= 51:
             raise ClipError(f"{self.path}: quality {quality}; give a constant rate factor from 0 (best) to 51")
+        if preset not in _PRESETS:
+            raise ClipError(f"{self.path}: preset {preset!r}; give one of {', '.join(_PRESETS)}")
+        if frame_rate <= 0:
+            raise ClipError(f"{self.path}: {frame_rate} frames per second; give a rate above zero")
         source = video_source(like)
         self._timing = timing_of(source, Fraction(frame_rate))
         self._lossless = lossless
