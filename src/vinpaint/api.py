@@ -112,7 +112,7 @@ def inpaint_video(
     overwrite: bool = False,
     reader: Literal["auto", "decord", "pyav"] = "auto",
     frame_rate: Fraction | int = 24,
-    quality: float = 12,
+    quality: float = 7,
     lossless: bool = False,
     on_frame: Callable[[int, Tensor], None] | None = None,
 ) -> Path:
@@ -179,7 +179,7 @@ def write_completed(
     output: Path,
     *,
     overwrite: bool = False,
-    quality: float = 12,
+    quality: float = 7,
     lossless: bool = False,
     on_frame: Callable[[int, Tensor], None] | None = None,
 ) -> None:
