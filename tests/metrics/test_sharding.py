@@ -14,6 +14,7 @@ import torch.distributed
 from torch import Tensor
 
 from vinpaint.metrics import L1, PSNR, SSIM, VFID, TemporalConsistency, VideoMetricCollection, WarpError
+from vinpaint.models.flow.estimator import FlowPair
 
 COUNTS = (3, 1)  # clips: spread unevenly, and none for one of the processes
 
@@ -25,6 +26,9 @@ class Still:
 
     def estimate(self, first: Tensor, second: Tensor) -> Tensor:
         return torch.zeros(len(first), 2, *first.shape[-2:])
+
+    def both(self, first: Tensor, second: Tensor) -> FlowPair:
+        return FlowPair(self.estimate(first, second), self.estimate(second, first))
 
 
 def results(rank: int, world: int) -> list[dict[str, float]]:

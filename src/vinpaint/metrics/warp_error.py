@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -14,15 +13,8 @@ from vinpaint.errors import UserError
 from vinpaint.metrics.base import Average, AveragedMetric, UndefinedError
 from vinpaint.metrics.levels import Levels, check_levels, stored
 from vinpaint.metrics.regions import Region
+from vinpaint.models.flow.estimator import FlowEstimator
 from vinpaint.ops.warp import backward_warp
-
-
-class PairFlow(Protocol):
-    """Whatever estimates optical flow between two frames."""
-
-    def estimate(self, first: Tensor, second: Tensor) -> Tensor:
-        """Map frames ``(N, 3, H, W)`` in [0, 1] to the flow ``(N, 2, H, W)``, px, from the first to the second."""
-        ...
 
 
 def occlusion(forward: Tensor, backward: Tensor) -> Tensor:
@@ -94,8 +86,8 @@ class WarpError(AveragedMetric):
     never be compared across flows. The defaults are the published protocol, but for the flow, which there is FlowNet2.
 
     Args:
-        flow: estimates optical flow; an object with ``estimate(first, second)``. Its attribute ``name``, or else the
-            name of its class, goes into the names of results.
+        flow: estimates optical flow in both directions. Its attribute ``name``, or else the name of its class without
+            "Flow", goes into the names of results.
         regions: ``whole`` for the frame, ``hole`` for flow that starts or ends in it; one number each.
         average: weigh videos alike, or pairs of frames (``frames``).
         levels: whether completed frames are rounded or truncated to 8 bits first, or left as they are.
@@ -110,7 +102,7 @@ class WarpError(AveragedMetric):
 
     def __init__(
         self,
-        flow: PairFlow,
+        flow: FlowEstimator,
         *,
         regions: Sequence[Region] = ("whole", "hole"),
         average: Average = "videos",
@@ -119,8 +111,8 @@ class WarpError(AveragedMetric):
         pairs_at_once: int = 4,
     ) -> None:
         super().__init__(average=average, numbers=len(regions))
-        if not hasattr(flow, "estimate"):
-            raise UserError(f"flow is a {type(flow).__name__}: expected an object with estimate(first, second)")
+        if not isinstance(flow, FlowEstimator):
+            raise UserError(f"flow is a {type(flow).__name__}: expected a FlowEstimator, such as DISFlow()")
         if not regions or not set(regions) <= {"whole", "hole"}:
             raise UserError(f"regions={list(regions)}: choose whole, hole or both")
         if size_multiple < 1 or pairs_at_once < 1:
@@ -135,7 +127,7 @@ class WarpError(AveragedMetric):
     @property
     def suffixes(self) -> tuple[str, ...]:
         """Name the flow, then the region unless it is the whole frame."""
-        name = getattr(self.flow, "name", None) or type(self.flow).__name__.lower()
+        name = getattr(self.flow, "name", None) or type(self.flow).__name__.lower().removesuffix("flow")
         return tuple(f"_{name}" if region == "whole" else f"_{name}_{region}" for region in self.regions)
 
     def scores(self, completed: Tensor, truth: Tensor, masks: Tensor) -> Tensor:
@@ -147,7 +139,7 @@ class WarpError(AveragedMetric):
         for start in range(0, len(truth) - 1, self.pairs_at_once):
             frames = slice(start, min(start + self.pairs_at_once, len(truth) - 1) + 1)
             first, second = truth[frames][:-1].float(), truth[frames][1:].float()
-            forward, backward = self._estimate(first, second), self._estimate(second, first)
+            forward, backward = self._estimate(first, second)
             occluded = occlusion(forward, backward)
             holes = {"whole": None, "hole": masks[frames]}
             errors = [
@@ -157,15 +149,17 @@ class WarpError(AveragedMetric):
             parts.append(torch.stack(errors))
         return torch.cat(parts, dim=1)
 
-    def _estimate(self, first: Tensor, second: Tensor) -> Tensor:
+    def _estimate(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
         height, width = first.shape[-2:]
         size = [math.ceil(side / self.size_multiple) * self.size_multiple for side in (height, width)]
         with torch.no_grad():
             if size == [height, width]:
-                return self.flow.estimate(first, second)
-            flow = self.flow.estimate(_resize(first, size), _resize(second, size))
-        scale = flow.new_tensor((width / size[1], height / size[0])).view(2, 1, 1)
-        return _resize(flow, [height, width]) * scale
+                flows = self.flow.both(first, second)
+                return flows.forward, flows.backward
+            flows = self.flow.both(_resize(first, size), _resize(second, size))
+        scale = flows.forward.new_tensor((width / size[1], height / size[0])).view(2, 1, 1)
+        forward, backward = (_resize(flow, [height, width]) * scale for flow in (flows.forward, flows.backward))
+        return forward, backward
 
 
 def _resize(images: Tensor, size: list[int]) -> Tensor:
