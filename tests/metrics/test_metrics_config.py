@@ -33,12 +33,12 @@ def test_full_names_the_flow_and_says_that_weights_are_random() -> None:
     assert names == [*FAST, flow, f"{flow}_hole", "vfid_random_weights", "lpips_random_weights"]
 
 
-@pytest.mark.parametrize(("metric", "file"), [("vfid", "rgb_imagenet.pt"), ("lpips", "alexnet-owt")])
 def test_full_takes_a_flow_without_weights_by_default() -> None:
     names = VideoMetricCollection(metrics("metrics=full", "~metrics.vfid", "~metrics.lpips")).names
     assert names == [*FAST, "warp_error_dis", "warp_error_dis_hole"]
 
 
+@pytest.mark.parametrize(("metric", "file"), [("vfid", "rgb_imagenet.pt"), ("lpips", "alexnet-owt")])
 def test_full_without_weights_says_what_to_fetch_or_leave_out(metric: str, file: str) -> None:
     other = "lpips" if metric == "vfid" else "vfid"
     with pytest.raises(ValueError, match=rf"{file}.*metrics\.{metric}\.weights=.*~metrics\.{metric}"):
