@@ -1,0 +1,245 @@
+"""Completes clips along optical flow, without any weights."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from torch import Tensor
+
+from vinpaint.errors import UserError
+from vinpaint.inference.flow_guided_fallback import (
+    FallbackName,
+    SpatialFill,
+    fill_never_visible,
+    fill_smoothly,
+    spatial_fill,
+    to_levels,
+)
+from vinpaint.inference.flow_guided_fields import Bools, Levels, pixels_of, sample_field
+from vinpaint.inference.flow_guided_motion import Motion, WorkFrame, estimate_flow, hide_and_grow, window_motion
+from vinpaint.inference.flow_guided_propagation import fuse, propagate
+from vinpaint.inference.flow_guided_sources import Box, Source, source_indices, weigh_source
+from vinpaint.inference.inpainter import MaskedClip
+from vinpaint.models.flow.dis import DISFlow
+from vinpaint.models.flow.estimator import FlowEstimator
+from vinpaint.ops.compositing import composite
+from vinpaint.ops.conversion import mask_to_tensor, to_tensor
+
+
+@dataclass
+class _NativeFrame:
+    image: Levels  # the hole set to 0
+    hole: Bools
+    work: WorkFrame
+
+
+@dataclass
+class _Draft:
+    """A window completed at the size at which motion is estimated."""
+
+    completed: list[Levels]
+    missing: list[Bools]  # what no frame of the window showed
+    motion: Motion
+
+
+class FlowGuidedInpainter:
+    """Carries what other frames show into the hole, along optical flow. The family of DFVI and FGVC, by hand.
+
+    Per window: flow between neighbours of smoothly filled frames, continued into the hole; colours carried along it
+    from past and future, by spatially and by temporally continued motion; the same again with flow of the result
+    (``passes``). Then every frame is aligned directly with frames at several ``distances``, whose visible colours are
+    sampled once at the clip's own size, weighed by agreement with that result, corrected for seams in the gradient
+    domain and averaged. What no frame of the window shows is carried on from the previous frame, or made up by
+    ``fallback``.
+
+    Frames are read once, in order, at most ``window + context`` ahead of what has been yielded; ``window + 2 context``
+    of them are held, however long the clip. Frames around which there is no hole cost nothing but reading.
+
+    Args:
+        flow: optical flow; None is OpenCV's DIS, medium preset.
+        window: frames completed together.
+        context: frames before and after a window that are looked at with it: the farthest a colour can come from is
+            ``window + context`` frames, the farthest it can come from for certain is ``context``.
+        passes: how often colours are carried through a window; each pass but the first estimates flow anew on the
+            result of the one before.
+        margin: pixels around a hole where flow is not believed, at the size at which it is estimated.
+        persistence: share of its own motion that a thing hidden in the hole keeps per frame, in [0, 1].
+        distances: frames between a frame and those it is aligned with directly, each way; with none of them, colours
+            stay as carried.
+        tolerance: levels by which a directly aligned colour may differ from the carried one.
+        carried_weight: weight of the carried colour beside the directly aligned ones, each at most 1.
+        gradient_blending: whether sources are corrected for seams in the gradient domain.
+        max_flow_side: pixels of the longer side at which motion is estimated, at most; larger frames are reduced.
+        cut_threshold: share of pixels with contradictory flow from which a pair of neighbours counts as a cut, across
+            which nothing is carried.
+        fallback: what makes up pixels that were never visible: ``telea``, ``smooth``, or a callable.
+
+    Raises:
+        UserError: if an argument is out of its range.
+
+    Source: DFVI (arXiv:1905.02884) and FGVC (arXiv:2009.01835) for the order of things; no network is used.
+    """
+
+    def __init__(
+        self,
+        *,
+        flow: FlowEstimator | None = None,
+        window: int = 48,
+        context: int = 24,
+        passes: int = 2,
+        margin: int = 8,
+        persistence: float = 0.95,
+        distances: Sequence[int] = (1, 2, 4, 8, 14, 22),
+        tolerance: float = 12.0,
+        carried_weight: float = 0.5,
+        gradient_blending: bool = True,
+        max_flow_side: int = 640,
+        cut_threshold: float = 0.4,
+        fallback: FallbackName | SpatialFill = "telea",
+    ) -> None:
+        for name, value, least in (
+            ("window", window, 1), ("context", context, 0), ("passes", passes, 1), ("margin", margin, 0),
+            ("max_flow_side", max_flow_side, 16),
+        ):  # fmt: skip
+            if value < least:
+                raise UserError(f"{name}={value}: expected {least} or more")
+        if not 0 <= persistence <= 1:
+            raise UserError(f"persistence={persistence}: expected a share in [0, 1]")
+        if any(distance < 1 for distance in distances):
+            raise UserError(f"distances={list(distances)}: expected numbers of frames, 1 or more")
+        if tolerance <= 0 or carried_weight <= 0:
+            raise UserError(f"tolerance={tolerance}, carried_weight={carried_weight}: expected more than 0")
+        if not 0 < cut_threshold <= 1:
+            raise UserError(f"cut_threshold={cut_threshold}: expected a share in (0, 1]; 1 finds no cuts")
+        self.flow: FlowEstimator = flow if flow is not None else DISFlow()
+        self.window = window
+        self.context = context
+        self.passes = passes
+        self.margin = margin
+        self.persistence = persistence
+        self.distances = tuple(distances)
+        self.tolerance = tolerance
+        self.carried_weight = carried_weight
+        self.gradient_blending = gradient_blending
+        self.max_flow_side = max_flow_side
+        self.cut_threshold = cut_threshold
+        self.fallback = spatial_fill(fallback)
+
+    def stream(self, clip: MaskedClip) -> Iterator[Tensor]:
+        """Complete ``clip``; see :class:`vinpaint.inference.inpainter.Inpainter`."""
+        held: OrderedDict[int, _NativeFrame] = OrderedDict()
+        previous: Levels | None = None
+        start = 0
+        while start < clip.num_frames:
+            end = min(start + self.window, clip.num_frames)
+            if clip.num_frames - end <= self.context:
+                end = clip.num_frames  # what the window looks at anyway is finished with it
+            first, last = max(start - self.context, 0), min(end + self.context, clip.num_frames)
+            for index in [i for i in held if i < first]:
+                del held[index]
+            for index in range(max(held, default=first - 1) + 1, last):
+                held[index] = self._read(clip, index)
+            window = [held[index] for index in range(first, last)]
+            draft = self._draft([frame.work for frame in window])
+            for index in range(start, end):
+                completed = self._finish(window, draft, index - first, previous)
+                previous = completed
+                frame = held[index]
+                known = to_tensor(frame.image)
+                yield composite(known, to_tensor(completed), mask_to_tensor(frame.hole))
+            start = end
+
+    def _read(self, clip: MaskedClip, index: int) -> _NativeFrame:
+        frames, holes = clip.read([index])
+        image, hole = frames[0], holes[0]
+        image = np.where(hole[..., None], np.uint8(0), image)
+        H, W = hole.shape
+        ratio = min(1.0, self.max_flow_side / max(H, W))
+        if ratio == 1.0:
+            return _NativeFrame(image, hole, hide_and_grow(image, hole, margin=self.margin))
+        size = (max(round(W * ratio), 1), max(round(H * ratio), 1))
+        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        covered = cv2.resize(hole.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0
+        return _NativeFrame(image, hole, hide_and_grow(small, covered, margin=self.margin))
+
+    def _draft(self, frames: list[WorkFrame]) -> _Draft:
+        """Complete a window at working size by carrying colours from neighbour to neighbour."""
+        images = [fill_smoothly(frame.image, frame.hole) if frame.hole.any() else frame.image for frame in frames]
+        motion = window_motion(self.flow, frames, images, cut_threshold=self.cut_threshold)
+        for number in range(self.passes):
+            if number > 0:
+                motion = window_motion(
+                    self.flow, frames, images, cut_threshold=self.cut_threshold, known_cuts=motion.cut
+                )
+            past = propagate(frames, motion, persistence=self.persistence)
+            future = propagate(frames[::-1], motion.reversed(), persistence=self.persistence)[::-1]
+            completed: list[Levels] = []
+            unseen: list[Bools] = []
+            for t, frame in enumerate(frames):
+                image, missing = fuse(frame, [*past[t], *future[t]])
+                points = None
+                if t > 0 and not motion.cut[t - 1]:
+                    points = pixels_of(missing) + motion.toward[t - 1][missing]
+                unseen.append(missing)
+                completed.append(
+                    fill_never_visible(image, missing, points, completed[-1] if completed else None, fill_smoothly)
+                )
+            images = completed
+        return _Draft(images, unseen, motion)
+
+    def _finish(self, window: list[_NativeFrame], draft: _Draft, t: int, previous: Levels | None) -> Levels:
+        """Complete one frame at its own size."""
+        frame = window[t]
+        if not frame.hole.any():
+            return frame.image
+        box = Box.around(frame.work.hole, 16)
+        sources = self._sources(window, draft, t, box)
+        pixels = pixels_of(frame.hole)
+        H, W = frame.hole.shape
+        h, w = frame.work.hole.shape
+        scale = np.array([W / w, H / h], np.float32)
+        inner = (pixels + 0.5) / scale - 0.5  # the same places at working size
+        boxed = inner - np.array([box.left, box.top], np.float32)
+        total = sample_field(draft.completed[t], inner) * self.carried_weight
+        weight = np.full(len(pixels), self.carried_weight, np.float32)
+        for source in sources:
+            points = (sample_field(source.points, boxed) + 0.5) * scale - 0.5
+            share = sample_field(source.weight, boxed)
+            other = window[source.index]
+            share = np.where(sample_field(other.hole.astype(np.float32), points) < 1e-3, share, 0)
+            colours = sample_field(other.image, points) + sample_field(source.correction, boxed)
+            total += colours * share[:, None]
+            weight += share
+        image = frame.image.astype(np.float32)
+        image[frame.hole] = total / weight[:, None]
+        unseen = (sample_field(draft.missing[t].astype(np.float32), inner) > 0.5) & (weight == self.carried_weight)
+        if not unseen.any():
+            return to_levels(image)
+        missing = frame.hole.copy()
+        missing[frame.hole] = unseen
+        before = None
+        if t > 0 and not draft.motion.cut[t - 1]:
+            before = pixels[unseen] + sample_field(draft.motion.toward[t - 1], inner[unseen]) * scale
+        return fill_never_visible(image, missing, before, previous, self.fallback)
+
+    def _sources(self, window: list[_NativeFrame], draft: _Draft, t: int, box: Box) -> list[Source]:
+        first, last = t, t
+        while first > 0 and not draft.motion.cut[first - 1]:
+            first -= 1
+        while last < len(window) - 1 and not draft.motion.cut[last]:
+            last += 1
+        indices = source_indices(t, first, last, self.distances)
+        if not indices:
+            return []
+        flows = estimate_flow(self.flow, draft.completed[t], [draft.completed[s] for s in indices])
+        return [
+            weigh_source(
+                window[t].work, draft.completed[t], window[s].work, flow, box,
+                index=s, distance=abs(s - t), tolerance=self.tolerance, gradient_blending=self.gradient_blending,
+            )
+            for s, flow in zip(indices, flows, strict=True)
+        ]  # fmt: skip

@@ -1,0 +1,79 @@
+"""What no frame shows: carried over from the previous completed frame, and made up where that ends."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol, get_args, runtime_checkable
+
+import numpy as np
+
+from vinpaint.errors import UserError
+from vinpaint.inference.baselines import diffuse
+from vinpaint.inference.flow_guided_fields import Bools, Floats, Levels, inside_frame, membrane, sample_field
+
+FallbackName = Literal["telea", "smooth"]
+
+
+@runtime_checkable
+class SpatialFill(Protocol):
+    """Makes up the part of one frame that no frame of the clip shows. Must be deterministic."""
+
+    def __call__(self, frame: Levels, missing: Bools) -> Levels:
+        """Fill ``missing`` ``(H, W)`` bool of ``frame`` ``(H, W, 3)`` uint8 RGB, which is 0 there."""
+        ...
+
+
+def spatial_fill(choice: FallbackName | SpatialFill) -> SpatialFill:
+    """Look up a fill by name; a callable is returned as it is.
+
+    Raises:
+        UserError: if there is none of that name.
+    """
+    if not isinstance(choice, str):
+        return choice
+    if choice not in get_args(FallbackName):
+        raise UserError(f"fallback={choice}: expected {' or '.join(get_args(FallbackName))}, or a callable")
+    return {"telea": fill_by_telea, "smooth": fill_smoothly}[choice]
+
+
+def fill_by_telea(frame: Levels, missing: Bools) -> Levels:
+    """March in from the border (OpenCV); grey if nothing is known."""
+    return diffuse(frame, missing, method="telea", radius=3.0)
+
+
+def fill_smoothly(frame: Levels, missing: Bools) -> Levels:
+    """Span a membrane from the border; grey if nothing is known."""
+    if missing.all():
+        return np.full_like(frame, 128)
+    return to_levels(membrane(frame.astype(np.float32), ~missing))
+
+
+def fill_never_visible(
+    image: Floats, missing: Bools, points: Floats | None, previous: Levels | None, fill: SpatialFill
+) -> Levels:
+    """Complete what is left of a frame so that it does not change from frame to frame.
+
+    Args:
+        image: the frame in levels, ``(H, W, 3)``; what stands under ``missing`` has no influence.
+        missing: ``(H, W)`` bool.
+        points: where the missing pixels, in the order of ``numpy.nonzero``, lie in the previous frame; None at a cut.
+        previous: the previous frame, completed; None at the start.
+        fill: what makes up the rest.
+
+    Returns:
+        The completed frame, ``(H, W, 3)`` uint8.
+    """
+    image = image.copy()
+    if points is not None and previous is not None and missing.any():
+        missing = missing.copy()
+        image[missing] = sample_field(previous, points)
+        missing[missing] = ~inside_frame(points, *missing.shape)
+    levels = to_levels(image)
+    if not missing.any():
+        return levels
+    levels[missing] = 0
+    return np.where(missing[..., None], fill(levels, missing), levels)
+
+
+def to_levels(image: Floats) -> Levels:
+    """Round to the nearest of 256 levels."""
+    return np.clip(np.rint(image), 0, 255).astype(np.uint8)

@@ -1,0 +1,146 @@
+"""Dense fields on a frame: sampling them, filling them smoothly, fitting a global motion to them."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Bools = NDArray[np.bool_]
+Levels = NDArray[np.uint8]
+
+_CROSS = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], np.float32) / 4
+_COLUMNS = 1024
+"""Points per row when a list of points is sampled: OpenCV takes at most 32767 rows."""
+
+
+def pixel_grid(height: int, width: int) -> Floats:
+    """Coordinates ``(height, width, 2)`` of the pixel centres, channel 0 = x."""
+    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    return np.stack((x, y), axis=-1)
+
+
+def pixels_of(mask: Bools) -> Floats:
+    """Coordinates ``(P, 2)`` of the pixels that are set, channel 0 = x, in the order of ``numpy.nonzero``."""
+    y, x = np.nonzero(mask)
+    return np.stack((x, y), axis=1).astype(np.float32)
+
+
+def sample_field(field: Levels | Floats, points: Floats, *, interpolation: int = cv2.INTER_LINEAR) -> Floats:
+    """Sample a field at points; outside, it continues with the value at its border.
+
+    Args:
+        field: ``(H, W)`` or ``(H, W, C)`` with C <= 4, uint8 or float32.
+        points: ``(..., 2)`` in pixels, channel 0 = x.
+        interpolation: flag of OpenCV: nearest, linear (the default), cubic or Lanczos.
+
+    Returns:
+        Values ``(...)`` or ``(..., C)`` float32.
+    """
+    flat = points.reshape(-1, 2)
+    count = len(flat)
+    if points.ndim == 3:
+        grid = points
+    else:
+        grid = np.zeros((-(-count // _COLUMNS) * _COLUMNS, 2), np.float32)
+        grid[:count] = flat
+        grid = grid.reshape(-1, _COLUMNS, 2)
+    if count == 0:
+        return np.empty((*points.shape[:-1], *field.shape[2:]), np.float32)
+    if interpolation != cv2.INTER_NEAREST:
+        field = field.astype(np.float32, copy=False)
+    # beyond the range of 16-bit integers OpenCV's tables would wrap around
+    grid = np.clip(grid, -32000, 32000)
+    values = cv2.remap(field, grid, cast(Any, None), interpolation, borderMode=cv2.BORDER_REPLICATE)
+    listed = values.astype(np.float32, copy=False).reshape(-1, *field.shape[2:])[:count]
+    return np.asarray(listed.reshape(*points.shape[:-1], *field.shape[2:]), np.float32)
+
+
+def inside_frame(points: Floats, height: int, width: int) -> Bools:
+    """Which points ``(..., 2)`` lie between the centres of the outermost pixels."""
+    x, y = points[..., 0], points[..., 1]
+    result: Bools = (x >= 0) & (y >= 0) & (x <= width - 1) & (y <= height - 1)
+    return result
+
+
+def membrane(values: Floats, known: Bools, *, sweeps: int = 2) -> Floats:
+    """Continue a field smoothly from where it is known: an approximate solution of Laplace's equation.
+
+    A pyramid carries the known values to where none are near; on the way back each level is relaxed a few times.
+
+    Args:
+        values: ``(H, W, C)`` float32; what stands outside ``known`` has no influence.
+        known: ``(H, W)`` bool.
+        sweeps: Jacobi sweeps per level.
+
+    Returns:
+        ``(H, W, C)``, equal to ``values`` where known; 0 everywhere else if nothing is known.
+    """
+    if known.all():
+        return values
+    H, W = known.shape
+    if not known.any():
+        return np.zeros_like(values)
+    weight = known.astype(np.float32)
+    held = np.where(known[..., None], values, 0).astype(np.float32)
+    if H == 1 and W == 1:
+        return held
+    size = ((W + 1) // 2, (H + 1) // 2)
+    small_weight = cv2.resize(weight, size, interpolation=cv2.INTER_AREA)
+    small = _channels(cv2.resize(held, size, interpolation=cv2.INTER_AREA), values.shape[2])
+    some = small_weight > 1e-6
+    small = np.where(some[..., None], small / np.maximum(small_weight, 1e-6)[..., None], 0).astype(np.float32)
+    coarse = membrane(small, some, sweeps=sweeps)
+    result = _channels(cv2.resize(coarse, (W, H), interpolation=cv2.INTER_LINEAR), values.shape[2])
+    result = np.where(known[..., None], held, result)
+    for _ in range(sweeps):
+        mean = _channels(cv2.filter2D(result, -1, _CROSS, borderType=cv2.BORDER_REPLICATE), values.shape[2])
+        result = np.where(known[..., None], held, mean)
+    return result
+
+
+def affine_motion(flow: Floats, known: Bools, *, iterations: int = 6, max_points: int = 4000) -> NDArray[np.float64]:
+    """Fit the motion most of a frame shares, robustly.
+
+    Args:
+        flow: ``(H, W, 2)`` in pixels.
+        known: pixels to fit, ``(H, W)`` bool; an even selection of them is used.
+        iterations: of reweighted least squares (Cauchy weights, scale from the median residual).
+        max_points: pixels used at most.
+
+    Returns:
+        Coefficients ``(3, 2)`` of x / W - 0.5, y / H - 0.5 and 1; zeros if fewer than 12 pixels are known.
+    """
+    H, W = known.shape
+    y, x = np.nonzero(known)
+    if len(y) < 12:
+        return np.zeros((3, 2))
+    chosen = np.linspace(0, len(y) - 1, min(max_points, len(y))).astype(np.intp)
+    y, x = y[chosen], x[chosen]
+    system = np.stack((x / W - 0.5, y / H - 0.5, np.ones(len(x))), axis=1)
+    target = flow[y, x].astype(np.float64)
+    weight = np.ones(len(x))
+    coefficients = np.zeros((3, 2))
+    for _ in range(iterations):
+        # a ridge of 1e-6 keeps pixels on one line solvable
+        normal = system.T @ (system * weight[:, None]) + 1e-6 * len(x) * np.eye(3)
+        coefficients = np.linalg.solve(normal, system.T @ (target * weight[:, None]))
+        residual = np.linalg.norm(target - system @ coefficients, axis=1)
+        scale = max(1.5 * float(np.median(residual)), 0.05)
+        weight = 1 / (1 + (residual / scale) ** 2)
+    return coefficients
+
+
+def affine_field(coefficients: NDArray[np.float64], points: Floats, height: int, width: int) -> Floats:
+    """The motion ``(..., 2)`` in pixels that coefficients of :func:`affine_motion` give at points ``(..., 2)``."""
+    x, y = points[..., 0:1] / width - 0.5, points[..., 1:2] / height - 0.5
+    result: Floats = (x * coefficients[0] + y * coefficients[1] + coefficients[2]).astype(np.float32)
+    return result
+
+
+def _channels(image: NDArray[Any], channels: int) -> Floats:
+    """OpenCV drops the axis of a single channel; put it back."""
+    return image.reshape(*image.shape[:2], channels).astype(np.float32, copy=False)

@@ -1,0 +1,111 @@
+"""Distant frames that show what a hole hides, aligned directly and judged by how well they agree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from vinpaint.inference.flow_guided_blending import boundary_correction
+from vinpaint.inference.flow_guided_fields import Floats, Levels, inside_frame, pixel_grid, sample_field
+from vinpaint.inference.flow_guided_motion import WorkFrame
+
+_SMOOTHING = 1.0
+"""Standard deviation in pixels of the blur before colours are compared: detail that is a little off is no error."""
+
+_WINDOW = 5
+"""Side in pixels of the square over which a disagreement is averaged."""
+
+_MARGIN = 16
+"""Pixels around the hole that take part in the comparison and in the correction of seams."""
+
+
+@dataclass
+class Box:
+    """A part of a frame: rows ``top`` to ``bottom`` and columns ``left`` to ``right``, the last ones exclusive."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    @classmethod
+    def around(cls, hole: np.ndarray, margin: int) -> Box:
+        """The smallest box that holds all of a hole and ``margin`` pixels around it, as far as the frame reaches."""
+        rows, columns = np.nonzero(hole.any(axis=1))[0], np.nonzero(hole.any(axis=0))[0]
+        h, w = hole.shape
+        return cls(
+            max(int(rows[0]) - margin, 0), min(int(rows[-1]) + margin + 1, h),
+            max(int(columns[0]) - margin, 0), min(int(columns[-1]) + margin + 1, w),
+        )  # fmt: skip
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
+
+@dataclass
+class Source:
+    """What one frame offers to the hole of another, at the size at which motion is estimated.
+
+    Attributes:
+        index: the frame.
+        points: where each pixel of the box lies in it, ``(b, d, 2)`` pixels.
+        weight: how far it is believed, ``(b, d)``; 0 where it shows nothing.
+        correction: levels to add to its colours so that they meet what surrounds the hole, ``(b, d, 3)``.
+    """
+
+    index: int
+    points: Floats
+    weight: Floats
+    correction: Floats
+
+
+def weigh_source(
+    target: WorkFrame,
+    completed: Levels,
+    source: WorkFrame,
+    flow: Floats,
+    box: Box,
+    *,
+    index: int,
+    distance: int,
+    tolerance: float,
+    gradient_blending: bool,
+) -> Source:
+    """Judge what a frame shows where another has its hole.
+
+    Args:
+        target: the frame with the hole.
+        completed: an estimate of it, ``(h, w, 3)`` uint8.
+        source: the frame that may show what is missing.
+        flow: flow from ``completed`` to it, ``(h, w, 2)`` in pixels.
+        box: the part of the target to look at.
+        index: number of the source.
+        distance: frames between the two.
+        tolerance: levels of disagreement with the estimate at which a source loses 40 % of its weight.
+        gradient_blending: whether its colours are corrected for the seam at the border of the hole.
+    """
+    h, w = target.hole.shape
+    rows, columns = box.slices
+    points = pixel_grid(h, w)[rows, columns] + flow[rows, columns]
+    visible = inside_frame(points, h, w) & (sample_field(source.hole.astype(np.float32), points) < 1e-3)
+    hole = target.hole[rows, columns]
+    correction = np.zeros((*hole.shape, 3), np.float32)
+    if not (visible & hole).any():
+        return Source(index, points, np.zeros(hole.shape, np.float32), correction)
+    colours = sample_field(source.image, points)
+    if gradient_blending:
+        correction = boundary_correction(target.image[rows, columns], colours, visible & ~hole, hole)
+    wanted = cv2.GaussianBlur(completed[rows, columns].astype(np.float32), (0, 0), _SMOOTHING)
+    offered = cv2.GaussianBlur(colours + correction, (0, 0), _SMOOTHING)
+    disagreement = cv2.blur(np.square(offered - wanted).mean(axis=-1), (_WINDOW, _WINDOW))
+    weight = np.exp(-disagreement / (2 * tolerance**2)) / np.sqrt(distance)
+    return Source(index, points, np.where(visible, weight, 0).astype(np.float32), correction)
+
+
+def source_indices(t: int, first: int, last: int, distances: Sequence[int]) -> list[int]:
+    """Frames at the given distances before and after ``t`` that lie in ``[first, last]``, nearest first."""
+    return [s for d in distances for s in (t - d, t + d) if first <= s <= last]
