@@ -83,7 +83,9 @@ def test_an_unknown_mode_is_refused() -> None:
         WeightsExporter(mode="best")
 
 
-def test_an_interrupted_run_saves_what_it_has_learned(tmp_path: Path) -> None:
+def test_an_interrupted_run_saves_what_it_has_learned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("signal.signal", lambda *_: None)  # Lightning would leave Ctrl-C ignored in this process
+
     class Interrupt(L.Callback):
         def on_train_batch_end(self, trainer: L.Trainer, pl_module: Any, *_: Any) -> None:
             raise KeyboardInterrupt

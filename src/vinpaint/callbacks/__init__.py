@@ -4,6 +4,7 @@ from vinpaint.callbacks.clip_logger import ClipLogger
 from vinpaint.callbacks.ema import EMA, averaged_weights
 from vinpaint.callbacks.progress_bar import ProgressBar
 from vinpaint.callbacks.video_metrics import VideoMetrics
+from vinpaint.callbacks.wandb_offline import wandb_logger
 from vinpaint.callbacks.weights_exporter import WeightsExporter
 
-__all__ = ["EMA", "ClipLogger", "ProgressBar", "VideoMetrics", "WeightsExporter", "averaged_weights"]
+__all__ = ["EMA", "ClipLogger", "ProgressBar", "VideoMetrics", "WeightsExporter", "averaged_weights", "wandb_logger"]

@@ -148,6 +148,9 @@ class GANModule(LightningModule):
         for schedule in self._schedules():
             schedule.step()
         rate = torch.tensor(generator_optimizer.param_groups[0]["lr"])
+        # One message for all values: what is logged is the loss of the whole batch, not of the first device's share.
+        values = cast(Tensor, self.trainer.strategy.reduce(torch.stack(list(logged.values())), reduce_op="mean"))
+        logged = dict(zip(logged, values.unbind(), strict=True))
         shown = {f"train/{key}": value for key, value in logged.items()}
         self.log_dict(shown, prog_bar=True, batch_size=len(batch["name"]))
         self.log("train/learning_rate", rate, batch_size=len(batch["name"]))
