@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from golden_weights import official_state, recorded_summary, statistics
 from vinpaint.models.flow import irr_pwc
+from vinpaint.models.flow.estimator import FlowEstimator
 from vinpaint.models.flow.irr_levels import to_global, to_local, warp
 from vinpaint.models.flow.irr_pwc import IRRPWC, Flows
 
@@ -136,6 +137,10 @@ def test_names_and_sizes_are_those_of_the_public_weights(golden_dir: Path) -> No
     network = IRRPWC(weights="random")
     own = {key: list(value.shape) for key, value in network.state_dict().items()}
     assert own == {key: entry["shape"] for key, entry in recorded_summary(golden_dir, "irr_pwc").items()}
+
+
+def test_it_is_a_flow_estimator(small_network: IRRPWC) -> None:
+    assert isinstance(small_network, FlowEstimator)
 
 
 def test_it_has_the_published_number_of_parameters(small_network: IRRPWC) -> None:
