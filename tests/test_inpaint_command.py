@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import Runner, run
 from PIL import Image
 
+from commands import Runner, run
 from vinpaint.data import ProceduralClip
-from vinpaint.inpaint import main
 from vinpaint.inference import baselines
+from vinpaint.inpaint import main
 from vinpaint.video import open_clip, open_writer
 
 __all__ = ["run"]
@@ -130,7 +130,7 @@ def test_an_existing_output_is_kept_unless_told_otherwise(run: Runner, truth: np
 
 def test_an_interruption_leaves_nothing(run: Runner, truth: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     write_frames(run.folder / "frames", truth)
-    finished = baselines.TeleaInpainter.stream
+    finished = baselines.DiffusionInpainter.stream
 
     def interrupted(self: object, clip: object) -> object:
         for index, frame in enumerate(finished(self, clip)):  # type: ignore[arg-type]
@@ -138,7 +138,7 @@ def test_an_interruption_leaves_nothing(run: Runner, truth: np.ndarray, monkeypa
                 raise KeyboardInterrupt
             yield frame
 
-    monkeypatch.setattr(baselines.TeleaInpainter, "stream", interrupted)
+    monkeypatch.setattr(baselines.DiffusionInpainter, "stream", interrupted)
     outcome = run(main, *FAST, "input=frames", "masks=[1,2,8,8]", "output=done.mp4")
     assert outcome.status == 130
     assert [path.name for path in run.folder.iterdir()] == ["frames"]

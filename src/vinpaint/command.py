@@ -51,6 +51,9 @@ def command(config_name: str) -> Callable[[Task], Callable[[], None]]:
 
         @functools.wraps(task)
         def main() -> None:
+            # Hydra's parser refuses a flag between two overrides; a person may put -m anywhere.
+            flags = [argument for argument in sys.argv[1:] if argument in ("-m", "--multirun")]
+            sys.argv[1:] = flags + [argument for argument in sys.argv[1:] if argument not in flags]
             arguments = sys.argv[1:]
             if arguments in (["--help"], ["-h"]):
                 print(help_text(config_name, inspect.getdoc(task) or ""))
@@ -62,11 +65,11 @@ def command(config_name: str) -> Callable[[Task], Callable[[], None]]:
                 application()
             except KeyboardInterrupt:
                 _fail(config_name, "interrupted; what was not finished has been removed", status=130)
-            except (UserError, OSError) as error:
-                _fail(config_name, _one_line(error))
-            except HydraException as error:
+            except HydraException as error:  # before OSError, which a missing option is too
                 overrides = [a for a in arguments if not a.startswith("-") or "=" in a]
                 _fail(config_name, _one_line(explain(error, config_name, overrides)))
+            except (UserError, OSError) as error:
+                _fail(config_name, _one_line(error))
             except OmegaConfBaseException as error:
                 _fail(config_name, str(error).splitlines()[0])
 
