@@ -26,7 +26,6 @@ from vinpaint.data.sources import is_clip
 from vinpaint.errors import UserError
 from vinpaint.inference.inpainter import Inpainter
 from vinpaint.masks import ArrayMasks, MaskSequence, open_masks
-from vinpaint.metrics import psnr
 from vinpaint.ops.conversion import mask_to_tensor, to_tensor, to_uint8
 from vinpaint.video import ClipReader, open_clip
 from vinpaint.video.film_strip import film_strip, tint_hole
@@ -212,6 +211,8 @@ def _progress(clip: ClipReader, *, shown: bool) -> Iterator[Callable[[], None]]:
 
 def _complete_demo(config: DictConfig) -> None:
     """Complete a clip made by program, whose truth is known, and say how near the result comes."""
+    from vinpaint.metrics import psnr  # takes two seconds to import, which no other use of the command should wait for
+
     clip: ClipReader = build(config.demo.clip)
     rng = np.random.default_rng(config.demo.seed)
     masks = ArrayMasks(build(config.demo.mask)(clip.num_frames, clip.height, clip.width, rng))
