@@ -42,8 +42,6 @@ class RgbConverter:
         from av.video.reformatter import VideoReformatter
 
         self._reformatter = VideoReformatter()
-        # Releases before 17 scale on one thread and know no such argument.
-        self._threads: dict[str, Any] = {"threads": 1}
 
     def __call__(self, frame: VideoFrame) -> NDArray[np.uint8]:
         """Convert one picture to upright ``(H, W, 3)`` uint8 RGB; alpha is dropped."""
@@ -59,24 +57,17 @@ class RgbConverter:
         return orient(packed, display_matrix(frame))
 
     def _planar(self, frame: VideoFrame) -> VideoFrame:
-        options: dict[str, Any] = {"format": "gbrp", "interpolation": _CUBIC | _EXACT_ROUNDING, **self._threads}
+        options: dict[str, Any] = {"format": "gbrp", "interpolation": _CUBIC | _EXACT_ROUNDING, "threads": 1}
         if not frame.format.is_rgb:
             full = int(frame.color_range) == _FULL_RANGE or frame.format.name.startswith("yuvj")
             matrix = matrix_of(frame)
             options |= {
                 "src_colorspace": matrix,
-                # RGB has no matrix, but releases before 17 look at the source's only if this one differs.
-                "dst_colorspace": _BT601 if matrix == _BT709 else _BT709,
+                "dst_colorspace": _BT709,
                 "src_color_range": _FULL_RANGE if full else _LIMITED_RANGE,
                 "dst_color_range": _FULL_RANGE,
             }
-        try:
-            return self._reformatter.reformat(frame, **options)
-        except TypeError:
-            if not self._threads:
-                raise
-            self._threads = {}
-            return self._planar(frame)
+        return self._reformatter.reformat(frame, **options)
 
 
 def display_matrix(frame: VideoFrame) -> tuple[int, int, int, int] | None:
