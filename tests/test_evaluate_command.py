@@ -5,14 +5,21 @@ from __future__ import annotations
 import csv
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
+import pytest
 from scipy import ndimage
 from skimage.metrics import peak_signal_noise_ratio
+from torch import Tensor
 
 from commands import Runner, run
 from vinpaint.evaluate import main
+from vinpaint.inference.baselines import DiffusionInpainter
+from vinpaint.inference.inpainter import MaskedClip
 from vinpaint.video import open_clip
 
 __all__ = ["run"]
@@ -25,6 +32,34 @@ TINY = (
     "limit_clips=2",
     "hydra.run.dir=results",
 )
+
+
+SWEEP = tuple(argument for argument in TINY if not argument.startswith("hydra"))
+
+
+def without_speed(folder: Path) -> dict[str, Any]:
+    """What results.json says, but for how fast it was."""
+    record = json.loads((folder / "results.json").read_text())
+    for row in [record, *record["clips"]]:
+        assert row.pop("frames_per_second") > 0
+    del record["machine"]
+    return record
+
+
+class Stumbling:
+    """Replaces the streaming of an engine: fails on one clip with a given error."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, clip: str, error: BaseException) -> None:
+        self.seen: list[str] = []
+        stream = DiffusionInpainter.stream
+
+        def stumble(engine: DiffusionInpainter, masked: MaskedClip) -> Iterator[Tensor]:
+            self.seen.append(masked.name)
+            if masked.name == clip:
+                raise error
+            return stream(engine, masked)
+
+        monkeypatch.setattr(DiffusionInpainter, "stream", stumble)
 
 
 def results(folder: Path) -> list[dict[str, str]]:
@@ -82,11 +117,146 @@ def test_the_record_says_how_the_numbers_were_made(run: Runner) -> None:
 
 
 def test_multirun_measures_every_combination(run: Runner) -> None:
-    tiny = [argument for argument in TINY if not argument.startswith("hydra")]
-    outcome = run(main, "-m", "model=telea,identity", *tiny, "hydra.sweep.dir=sweep")
+    outcome = run(main, "-m", "model=telea,identity", *SWEEP, "hydra.sweep.dir=sweep")
     assert outcome.status == 0, outcome.err
     assert json.loads((run.folder / "sweep" / "0" / "results.json").read_text())["model"] == "telea"
     assert json.loads((run.folder / "sweep" / "1" / "results.json").read_text())["model"] == "identity"
+
+
+def test_an_interrupted_run_goes_on_to_the_same_numbers(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(main, "model=telea", *TINY, "seed=3", "hydra.run.dir=whole").status == 0
+    with monkeypatch.context() as patch:
+        Stumbling(patch, clip="procedural-2-000001", error=KeyboardInterrupt())
+        stopped = run(main, "model=telea", *TINY, "seed=3")
+    assert stopped.status == 130
+    assert "1 of 2 clips are measured and kept; go on with vinpaint-evaluate resume=results" in stopped.err
+    assert not (run.folder / "results" / "results.json").exists()
+    with monkeypatch.context() as patch:
+        rest = Stumbling(patch, clip="", error=KeyboardInterrupt())
+        resumed = run(main, "resume=results", "progress=false")
+    assert resumed.status == 0, resumed.err
+    assert rest.seen == ["procedural-2-000001"]
+    assert without_speed(run.folder / "results") == without_speed(run.folder / "whole")
+
+
+def test_a_run_is_not_resumed_with_another_configuration(run: Runner) -> None:
+    assert run(main, "model=telea", *TINY).status == 0
+    outcome = run(main, "resume=results", "model=telea", *TINY[:-1], "dilation=2")
+    assert outcome.status == 2
+    assert "was begun with dilation=0, not 2" in outcome.err
+    assert outcome.err.count("\n") == 1
+    assert run(main, "resume=results", "model=telea", *TINY[:-1]).status == 0
+
+
+@pytest.mark.parametrize(("folder", "reason"), [("absent", "no such folder"), ("empty", "no evaluation was begun")])
+def test_resuming_nothing_is_one_line(run: Runner, folder: str, reason: str) -> None:
+    (run.folder / "empty").mkdir()
+    outcome = run(main, f"resume={folder}")
+    assert outcome.status == 2
+    assert reason in outcome.err
+    assert outcome.err.count("\n") == 1
+
+
+def test_without_resume_an_evaluation_begins_anew(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(main, "model=telea", *TINY).status == 0
+    again = Stumbling(monkeypatch, clip="", error=KeyboardInterrupt())
+    assert run(main, "model=telea", *TINY).status == 0
+    assert len(again.seen) == 2
+
+
+def test_a_failing_clip_names_itself_and_leaves_the_others(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        Stumbling(patch, clip="procedural-2-000000", error=OSError("cannot be read"))
+        outcome = run(main, "model=telea", *TINY)
+    assert outcome.status == 2
+    assert "1 of 2 clips failed, the others are kept: procedural-2-000000: cannot be read" in outcome.err
+    assert outcome.err.count("\n") == 1
+    rest = Stumbling(monkeypatch, clip="", error=KeyboardInterrupt())
+    assert run(main, "resume=results", "progress=false").status == 0
+    assert rest.seen == ["procedural-2-000000"]
+
+
+def test_a_damaged_record_is_one_line(run: Runner) -> None:
+    assert run(main, "model=telea", *TINY).status == 0
+    (run.folder / "results" / "records" / "00001.safetensors").write_bytes(b"torn")
+    outcome = run(main, "resume=results", "progress=false")
+    assert outcome.status == 2
+    assert "00001.safetensors is damaged" in outcome.err
+
+
+def test_two_processes_give_the_numbers_of_one(run: Runner) -> None:
+    assert run(main, "model=telea", *TINY, "hydra.run.dir=one").status == 0
+    outcome = run(main, "model=telea", *TINY, "hydra.run.dir=two", "processes=2")
+    assert outcome.status == 0, outcome.err
+    assert without_speed(run.folder / "two") == without_speed(run.folder / "one")
+
+
+@pytest.mark.slow
+def test_a_failing_clip_of_a_process_names_itself(run: Runner) -> None:
+    clips = run.folder / "clips"
+    for name in ("broken", "sound"):
+        (clips / name).mkdir(parents=True)
+        for index in range(3):
+            cv2.imwrite(str(clips / name / f"{index}.png"), np.full((80, 96, 3), 40 * index, np.uint8))
+    (clips / "broken" / "1.png").write_bytes(b"torn")
+    small = [argument for argument in TINY if not argument.startswith("limit")]
+    outcome = run(main, "model=telea", "data=folder", f"data.val.root={clips}", *small, "processes=2")
+    assert outcome.status == 2
+    assert "1 of 2 clips failed, the others are kept" in outcome.err
+    assert "broken" in outcome.err
+    assert [path.name for path in (run.folder / "results" / "records").iterdir()] == ["00001.safetensors"]
+
+
+@pytest.mark.slow
+def test_what_keeps_every_process_from_starting_is_one_line(run: Runner) -> None:
+    outcome = run(main, "model=sttn_small", *TINY, "processes=2")
+    assert outcome.status == 2
+    assert "model=sttn_small needs weights" in outcome.err
+    assert outcome.err.count("\n") == 1
+
+
+def test_a_sweep_leaves_one_table_of_all_jobs(run: Runner) -> None:
+    bank = run.folder / "davis" / "Annotations" / "480p" / "square"
+    bank.mkdir(parents=True)
+    for index in range(4):
+        mask = np.zeros((72, 80), np.uint8)
+        mask[20:40, 10 + 5 * index : 30 + 5 * index] = 255
+        cv2.imwrite(str(bank / f"{index}.png"), mask)
+    command = ("model=telea,identity", "mask=stationary,object", f"paths.data_dir={run.folder}", "seed=0,1")
+    outcome = run(main, "-m", *command, *SWEEP, "limit_clips=1", "hydra.sweep.dir=sweep")
+    assert outcome.status == 0, outcome.err
+    with (run.folder / "sweep" / "table.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["model"], row["mask"], row["data"], row["overrides"]) for row in rows] == [
+        (model, mask, "procedural", f"seed={seed}")
+        for model in ("telea", "identity")
+        for mask in ("stationary", "object")
+        for seed in (0, 1)
+    ]
+    job = json.loads((run.folder / "sweep" / "5" / "results.json").read_text())
+    assert float(rows[5]["psnr"]) == job["metrics"]["psnr"]
+    table = (run.folder / "sweep" / "table.md").read_text()
+    assert table.count("\n") == 10
+    assert table in outcome.out
+
+
+def test_a_sweep_goes_on_where_it_was_interrupted(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        Stumbling(patch, clip="procedural-2-000001", error=KeyboardInterrupt())
+        stopped = run(main, "-m", "model=telea", "dilation=0,1", *SWEEP, "hydra.sweep.dir=sweep")
+    assert stopped.status == 130
+    rest = Stumbling(monkeypatch, clip="", error=KeyboardInterrupt())
+    outcome = run(main, "-m", "model=telea", "dilation=0,1", *SWEEP, "resume=sweep")
+    assert outcome.status == 0, outcome.err
+    assert len(rest.seen) == 3
+    assert (run.folder / "sweep" / "table.md").read_text().count("\n") == 4
+
+
+def test_recorded_masks_that_are_not_there_say_what_to_set(run: Runner) -> None:
+    outcome = run(main, "model=telea", "mask=object", *TINY)
+    assert outcome.status == 2
+    assert "set data.mask.folder" in outcome.err
+    assert outcome.err.count("\n") == 1
 
 
 def test_a_data_set_that_is_not_there_is_one_line(run: Runner) -> None:

@@ -29,7 +29,10 @@ ROOMS: dict[str, set[str]] = {
     "training": {"batch", "ops", "models", "losses", "inference"},
     "callbacks": {"batch", "ops", "metrics", "video"},
 }
-FRONT = {"config", "command", "api", "inpaint", "train", "evaluate"}  # these may import anything
+FRONT = {  # these may import anything
+    *("config", "command", "api", "inpaint", "train", "evaluate"),
+    *("evaluation_records", "evaluation_tables", "evaluation_workers", "protocols", "provenance"),
+}
 
 # Libraries that only the named rooms may import, at any depth of a file.
 ONLY_IN: dict[str, set[str]] = {

@@ -2,53 +2,46 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
-import platform
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import islice
+import sys
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
-from rich.progress import track
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from vinpaint._version import __version__
-from vinpaint.api import inpainter_from_config
+from vinpaint import provenance
 from vinpaint.command import command
-from vinpaint.config import build
-from vinpaint.data import EvaluationClip, EvaluationSet
-from vinpaint.inference.inpainter import Inpainter, MaskedClip
+from vinpaint.config import ConfigError, build
+from vinpaint.data import EvaluationSet
+from vinpaint.errors import UserError
+from vinpaint.evaluation_records import (
+    FREE,
+    ClipResult,
+    EvaluationFolder,
+    check_same,
+    comparable,
+    merge,
+    numbers,
+    write_beside,
+)
+from vinpaint.evaluation_tables import combine, markdown, write_csv
+from vinpaint.evaluation_workers import Failure, measure
 from vinpaint.metrics import VideoMetricCollection
-from vinpaint.ops.conversion import mask_to_tensor, to_tensor, to_uint8
-from vinpaint.video import open_writer
 
 
-@dataclass(frozen=True)
-class ClipResult:
-    """What was measured on one clip, or over all of them.
+def run_folder(resume: str | None, fresh: str) -> str:
+    """Where a run writes: the folder it goes on with, or a fresh one."""
+    return resume if resume is not None and Path(resume).is_dir() else fresh
 
-    Attributes:
-        name: of the clip.
-        num_frames: frames completed.
-        seconds: time the engine took, without reading the truth and measuring.
-        values: the metrics by name; NaN where one has no value on a single clip.
-    """
 
-    name: str
-    num_frames: int
-    seconds: float
-    values: dict[str, float]
-
-    def row(self) -> dict[str, str | float]:
-        """The result as a row of a table."""
-        speed = self.num_frames / self.seconds
-        return {"clip": self.name, "frames": self.num_frames, **self.values, "frames_per_second": speed}
+OmegaConf.register_new_resolver("vinpaint_run_folder", run_folder, replace=True)
 
 
 @command("evaluate")
@@ -58,103 +51,160 @@ def main(config: DictConfig) -> float:
     vinpaint-evaluate                                                     without weights, on clips made by program
     vinpaint-evaluate model=sttn weights=weights/ data=davis dilation=4
     vinpaint-evaluate data=folder data.val.root=clips/ mask=moving        any folder of clips
-    vinpaint-evaluate -m model=flow_guided,telea mask=stationary,moving   one run per combination
+    vinpaint-evaluate protocol=fuseformer data=davis processes=4          as published, with the published rows beside
+    vinpaint-evaluate -m model=flow_guided,telea mask=stationary,moving   one run per combination, one table of all
+    vinpaint-evaluate resume=outputs/evaluate/…                           go on where a run was interrupted
 
-    Prints a table, per clip and over all, and writes results.csv and results.json into the folder of the run.
+    Prints a table, per clip and over all, and writes results.csv and results.json into the folder of the run; a sweep
+    also has table.md and table.csv over all its jobs. Each clip is kept as soon as it is measured.
     """
-    folder = Path(config.paths.output_dir)
-    inpainter = inpainter_from_config(config.model, config.weights)
+    config, folder, manifest = _begin(config)
+    names: list[str] = manifest["clips"]
     metrics = VideoMetricCollection(build(config.metrics))
-    clips: EvaluationSet = build(config.data).evaluation_set(config.split)
-    count = len(clips) if config.limit_clips is None else min(len(clips), config.limit_clips)
-    shown = track(
-        islice(clips, count),
-        description=str(config.model.name),
-        total=count,
-        console=Console(stderr=True),
-        transient=True,
-        disable=not config.progress,
-    )
-    saved = folder / "clips" if config.save_clips else None
-    results = [evaluate_clip(inpainter, clip, metrics, saved=saved) for clip in shown]
-    overall = summarise(results, metrics)
-    _write(folder, config, results, overall)
-    print(_table([*results, overall], metrics))
-    print(f"{folder / 'results.csv'} and results.json hold these numbers and how they were made")
+    failures = _measure(config, folder, names)
+    if failures:
+        raise UserError(_failed(failures, names, folder))
+    records = [record for index, name in enumerate(names) if (record := folder.load(index, name)) is not None]
+    overall = merge(records, metrics)
+    results = [*(record.result for record in records), overall]
+    better = metrics.higher_is_better
+    _write(folder, manifest, results, higher_is_better=better, processes=config.processes)
+    print(markdown([result.row() for result in results], higher_is_better=better))
+    print(f"{folder.path / 'results.csv'} and results.json hold these numbers and how they were made")
+    if _sweeping():
+        sweep = Path(HydraConfig.get().sweep.dir)
+        print(f"\nAll jobs so far ({sweep / 'table.md'}, table.csv):\n{combine(sweep)}")
     return next(iter(overall.values.values()), 0.0)
 
 
-def evaluate_clip(
-    inpainter: Inpainter, clip: EvaluationClip, metrics: VideoMetricCollection, *, saved: Path | None = None
-) -> ClipResult:
-    """Complete one clip and measure it.
-
-    Args:
-        inpainter: the engine.
-        clip: its true frames and its holes.
-        metrics: are updated with the clip.
-        saved: a folder to write the completed frames to, as a folder of PNGs named after the clip.
-
-    Returns:
-        The clip's own numbers.
-    """
-    numbers = range(clip.clip.num_frames)
-    started = time.perf_counter()
-    completed = torch.stack(list(inpainter.stream(MaskedClip(clip.clip, clip.masks))))
-    seconds = time.perf_counter() - started
-    if saved is not None:
-        saved.mkdir(parents=True, exist_ok=True)
-        height, width, rate = clip.clip.height, clip.clip.width, clip.clip.frame_rate
-        with open_writer(saved / clip.name, frame_rate=rate, height=height, width=width, overwrite=True) as writer:
-            for frame in completed:
-                writer.write(to_uint8(frame))
-    truth, masks = to_tensor(clip.clip.read(numbers)), mask_to_tensor(clip.masks.read(numbers))
-    (values,) = metrics.update(completed[None], truth[None], masks=masks[None], names=[clip.name])
-    return ClipResult(clip.name, len(numbers), seconds, values)
-
-
-def summarise(results: Sequence[ClipResult], metrics: VideoMetricCollection) -> ClipResult:
-    """Bring the clips together, with each metric's own averaging."""
-    return ClipResult(
-        "all", sum(r.num_frames for r in results), sum(r.seconds for r in results), values=metrics.compute()
-    )
-
-
-def _write(folder: Path, config: DictConfig, results: Sequence[ClipResult], overall: ClipResult) -> None:
-    """Leave the numbers, and everything they depend on, in the folder of the run."""
-    folder.mkdir(parents=True, exist_ok=True)
-    rows = [result.row() for result in (*results, overall)]
-    with (folder / "results.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    record = {
-        "model": config.model.name,
-        "metrics": _numbers(overall.values),
-        "clips": [_numbers(row) for row in rows[:-1]],
-        "config": OmegaConf.to_container(config, resolve=True),
-        "versions": {"vinpaint": __version__, "torch": torch.__version__, "python": platform.python_version()},
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+def _begin(config: DictConfig) -> tuple[DictConfig, EvaluationFolder, dict[str, Any]]:
+    """Start an evaluation or take up the one that is to be resumed."""
+    hydra = HydraConfig.get()
+    folder = EvaluationFolder(Path(config.paths.output_dir))
+    overrides = [o for o in hydra.overrides.task if o.partition("=")[0].lstrip("+") not in FREE]
+    earlier = None
+    if config.resume is not None:
+        if not Path(config.resume).is_dir():
+            raise UserError(f"resume={config.resume}: no such folder; give that of an interrupted evaluation")
+        earlier = folder.manifest()
+        if earlier is None and not _sweeping():  # of a sweep, some jobs may not have begun
+            raise UserError(f"resume={config.resume}: no evaluation was begun there; give the folder of a run")
+        if earlier is not None and not overrides:
+            free = {key: config[key] for key in FREE if key in config}
+            config = OmegaConf.create({**earlier["config"], **free})
+    if config.processes < 1:
+        raise ConfigError(f"processes={config.processes}: expected 1 or more")
+    _check_masks(config)
+    clips: EvaluationSet = build(config.data).evaluation_set(config.split)
+    names = [source.name for source in clips.clips][: config.limit_clips]
+    plain = comparable(config)
+    manifest = {
+        "job": hydra.job.num if _sweeping() else 0,
+        "choices": {key: value for key, value in hydra.runtime.choices.items() if not key.startswith("hydra/")},
+        "overrides": overrides,
+        "clips": names,
+        "weights": provenance.weight_digests({key: plain.get(key) for key in ("weights", "model", "metrics")}),
+        "versions": provenance.versions(),
+        "git": provenance.git_hash(),
+        "config": plain,
     }
-    (folder / "results.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    if earlier is None:
+        folder.begin(manifest)
+        return config, folder, manifest
+    check_same(earlier["config"], plain, folder=config.resume)
+    for what in ("clips", "weights"):
+        if earlier[what] != manifest[what]:
+            raise UserError(f"resume={config.resume}: the {what} are not those it was begun with; begin anew")
+    for what in ("versions", "git"):
+        if earlier[what] != manifest[what]:
+            warnings.warn(f"resume={config.resume} was begun with other {what}; its numbers mix both", stacklevel=2)
+    return config, folder, earlier
 
 
-def _numbers(row: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON knows no NaN: a metric without a value is null."""
-    return {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in row.items()}
+def _check_masks(config: DictConfig) -> None:
+    """Say what to set where recorded masks are asked for and there are none, before any clip is opened."""
+    bank = (config.data.get("mask") or {}).get("folder")
+    if bank is not None and config.data.val_mask is None and not Path(bank).expanduser().is_dir():
+        raise ConfigError(
+            f"recorded masks: {bank} is not there; set data.mask.folder to a folder that holds one folder, zip or "
+            "video per mask sequence"
+        )
 
 
-def _table(results: Sequence[ClipResult], metrics: VideoMetricCollection) -> str:
-    """Lay results out as a Markdown table, columns aligned, arrows saying which way is better."""
-    arrows = {name: " ↑" if higher else " ↓" for name, higher in metrics.higher_is_better.items()}
-    header = [name + arrows.get(name, "") for name in results[0].row()]
-    body = [[v if isinstance(v, str) else f"{v:.5g}" for v in result.row().values()] for result in results]
-    widths = [max(len(line[column]) for line in (header, *body)) for column in range(len(header))]
-    rule = ["-" * widths[0]] + ["-" * (width - 1) + ":" for width in widths[1:]]
-    lines = [header, rule, *body]
-    return "\n".join(
-        "| " + " | ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]) + " |" for line in lines
+def _measure(config: DictConfig, folder: EvaluationFolder, names: Sequence[str]) -> dict[int, Failure]:
+    """Measure what is missing, and show how far it is."""
+    missing, failures = folder.missing(names), {}
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    shown = Progress(*columns, console=Console(stderr=True), transient=True, disable=not config.progress)
+    try:
+        with shown:
+            task = shown.add_task(str(config.model.name), total=len(names), completed=len(names) - len(missing))
+            for index, failure in measure(config, folder, missing, processes=config.processes):
+                if failure is not None:
+                    failures[index] = failure
+                shown.advance(task)
+    except KeyboardInterrupt:
+        done = len(names) - len(folder.missing(names))
+        print(f"{done} of {len(names)} clips are measured and kept; go on with {_resumed(folder)}", file=sys.stderr)
+        raise
+    return failures
+
+
+def _failed(failures: dict[int, Failure], names: Sequence[str], folder: EvaluationFolder) -> str:
+    for failure in failures.values():
+        if failure.trace is not None:
+            print(failure.trace, file=sys.stderr)
+    told = []
+    for index, failure in sorted(failures.items())[:3]:
+        known = failure.message.startswith(names[index])
+        told.append(failure.message if known else f"{names[index]}: {failure.message}")
+    more = f"; and {len(failures) - 3} more" if len(failures) > 3 else ""
+    return (
+        f"{len(failures)} of {len(names)} clips failed, the others are kept: {'; '.join(told)}{more}; "
+        f"when that is mended, go on with {_resumed(folder)}"
     )
+
+
+def _resumed(folder: EvaluationFolder) -> str:
+    if _sweeping():
+        return f"the same command and resume={HydraConfig.get().sweep.dir}"
+    here = folder.path.is_relative_to(Path.cwd())
+    return f"vinpaint-evaluate resume={folder.path.relative_to(Path.cwd()) if here else folder.path}"
+
+
+def _sweeping() -> bool:
+    return bool(HydraConfig.get().mode == RunMode.MULTIRUN)
+
+
+def _write(
+    folder: EvaluationFolder,
+    manifest: dict[str, Any],
+    results: Sequence[ClipResult],
+    *,
+    higher_is_better: dict[str, bool],
+    processes: int,
+) -> None:
+    """Leave the numbers, and everything they depend on, in the folder of the run."""
+    rows = [result.row() for result in results]
+    config = manifest["config"]
+    record = {
+        "model": config["model"]["name"],
+        "metrics": numbers(results[-1].values),
+        "hole": results[-1].hole,
+        "frames_per_second": _finite(rows[-1]["frames_per_second"]),
+        "higher_is_better": higher_is_better,
+        "clips": [numbers(row) for row in rows[:-1]],
+        "seeds": {"masks": config["data"]["seed"]},
+        "flow": provenance.flows({key: config[key] for key in ("model", "metrics")}),
+        "machine": provenance.machine(processes=processes),
+        **{key: manifest[key] for key in ("weights", "versions", "git", "job", "choices", "overrides", "config")},
+    }
+    write_csv(folder.path / "results.csv", rows)
+    write_beside(folder.path / "results.json", json.dumps(record, indent=2) + "\n")
+
+
+def _finite(value: Any) -> float | None:
+    return None if math.isnan(value) else float(value)
 
 
 if __name__ == "__main__":

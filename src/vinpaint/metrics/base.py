@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, TypeVar
 
 import torch
@@ -128,6 +128,33 @@ class VideoMetric(Metric):
                 warnings.warn(f"{name}: {type(self).__name__} is undefined: {error}; left out", stacklevel=2)
                 values = torch.full((len(self.suffixes),), torch.nan, dtype=torch.float64)
             self.clip_values.append(values.cpu())
+
+    def states(self) -> dict[str, Tensor]:
+        """Everything measured so far, by name, to be kept in a file and given to :meth:`merge` later."""
+        states: dict[str, Tensor] = {}
+        for name in self.metric_state:
+            value = getattr(self, name)
+            if isinstance(value, list):
+                value = torch.cat(value) if value else torch.zeros(0)
+            states[name] = value.detach().cpu().clone()
+        return states
+
+    def merge(self, states: Mapping[str, Tensor]) -> None:
+        """Add what :meth:`states` gave, of this metric elsewhere or earlier, as if those clips were measured now.
+
+        Raises:
+            UserError: if they are states of another metric.
+        """
+        if set(states) != set(self.metric_state):
+            raise UserError(f"{type(self).__name__}: states {sorted(states)}: expected {sorted(self.metric_state)}")
+        for name, value in states.items():  # sums, and lists of what is concatenated
+            current = getattr(self, name)
+            if isinstance(current, list):
+                setattr(self, name, [*current, value] if value.numel() else current)
+            else:
+                setattr(self, name, current + value.to(current.device))
+        self._update_count += 1  # what update would have done: torchmetrics warns of a metric that saw nothing
+        self._computed = None
 
     @abstractmethod
     def _add(self, completed: Tensor, truth: Tensor, masks: Tensor) -> Tensor:

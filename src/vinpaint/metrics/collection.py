@@ -75,6 +75,25 @@ class VideoMetricCollection(nn.Module):
             results.update(_named(name, metric, metric.compute()))
         return results
 
+    def states(self) -> dict[str, Tensor]:
+        """Everything measured so far, by ``<metric>.<state>``; :meth:`merge` takes it back."""
+        return {f"{name}.{key}": value for name, metric in self._metrics() for key, value in metric.states().items()}
+
+    def merge(self, states: Mapping[str, Tensor]) -> None:
+        """Add what :meth:`states` of an equal collection gave, as if its clips were measured now.
+
+        Raises:
+            UserError: if they are states of other metrics.
+        """
+        parts: dict[str, dict[str, Tensor]] = {name: {} for name, _ in self._metrics()}
+        for key, value in states.items():
+            name, _, state = key.rpartition(".")
+            if name not in parts:
+                raise UserError(f"states of {name}: expected those of {', '.join(parts) or 'no metric'}")
+            parts[name][state] = value
+        for name, metric in self._metrics():
+            metric.merge(parts[name])
+
     def reset(self) -> None:
         """Forget all clips."""
         for _, metric in self._metrics():
