@@ -34,6 +34,7 @@ from vinpaint.evaluation_records import (
 from vinpaint.evaluation_tables import combine, markdown, write_csv
 from vinpaint.evaluation_workers import Failure, measure
 from vinpaint.metrics import VideoMetricCollection
+from vinpaint.protocols import Comparison, Protocol
 
 
 def run_folder(resume: str | None, fresh: str) -> str:
@@ -68,8 +69,14 @@ def main(config: DictConfig) -> float:
     overall = merge(records, metrics)
     results = [*(record.result for record in records), overall]
     better = metrics.higher_is_better
-    _write(folder, manifest, results, higher_is_better=better, processes=config.processes)
+    compared = None
+    if config.protocol is not None:
+        protocol: Protocol = build(config.protocol)
+        compared = protocol.compare(manifest["config"], overall.values, model=config.model.name, clips=names)
+    _write(folder, manifest, results, higher_is_better=better, compared=compared, processes=config.processes)
     print(markdown([result.row() for result in results], higher_is_better=better))
+    if compared is not None:
+        print(f"\n{compared.text(better)}\n")
     print(f"{folder.path / 'results.csv'} and results.json hold these numbers and how they were made")
     if _sweeping():
         sweep = Path(HydraConfig.get().sweep.dir)
@@ -182,6 +189,7 @@ def _write(
     results: Sequence[ClipResult],
     *,
     higher_is_better: dict[str, bool],
+    compared: Comparison | None,
     processes: int,
 ) -> None:
     """Leave the numbers, and everything they depend on, in the folder of the run."""
@@ -194,6 +202,7 @@ def _write(
         "frames_per_second": _finite(rows[-1]["frames_per_second"]),
         "higher_is_better": higher_is_better,
         "clips": [numbers(row) for row in rows[:-1]],
+        "protocol": compared.record() if compared is not None else None,
         "seeds": {"masks": config["data"]["seed"]},
         "flow": provenance.flows({key: config[key] for key in ("model", "metrics")}),
         "machine": provenance.machine(processes=processes),
