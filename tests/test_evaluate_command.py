@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,12 +16,14 @@ import numpy as np
 import pytest
 from scipy import ndimage
 from skimage.metrics import peak_signal_noise_ratio
-from torch import Tensor
+from torch import Tensor, nn
 
 from commands import Runner, run
+from vinpaint.config import build, compose
 from vinpaint.evaluate import main
 from vinpaint.inference.baselines import DiffusionInpainter
 from vinpaint.inference.inpainter import MaskedClip
+from vinpaint.models.sttn import STTN
 from vinpaint.video import open_clip
 
 __all__ = ["run"]
@@ -80,8 +84,6 @@ def test_the_table_holds_a_row_per_clip_and_one_over_all(run: Runner) -> None:
 def test_the_numbers_are_those_of_the_saved_frames(run: Runner) -> None:
     outcome = run(main, "model=telea", *TINY, "save_clips=true", "dilation=2")
     assert outcome.status == 0, outcome.err
-    from vinpaint.config import build, compose
-
     clips = build(compose("evaluate", ["dilation=2", *TINY[1:4]]).data).evaluation_set("val")
     row = results(run.folder / "results")[0]
     with open_clip(run.folder / "results" / "clips" / row["clip"]) as saved:
@@ -112,8 +114,70 @@ def test_the_record_says_how_the_numbers_were_made(run: Runner) -> None:
     record = json.loads((run.folder / "results" / "results.json").read_text())
     assert record["config"]["seed"] == 3
     assert record["config"]["data"]["seed"] == 3
+    assert record["seeds"] == {"masks": 3}
     assert record["versions"]["torch"]
+    assert record["git"] is None or re.fullmatch(r"[0-9a-f]{40}(-dirty)?", record["git"])
+    assert record["machine"]["processes"] == 1
+    assert record["choices"]["model"] == "telea"
+    assert record["protocol"] is None
     assert record["clips"][0]["clip"] == "procedural-2-000000"
+    clips = build(compose("evaluate", ["seed=3", *TINY[1:4]]).data).evaluation_set("val")
+    assert record["clips"][0]["hole"] == clips.open(0).masks.read(range(4)).mean()
+
+
+def test_the_record_names_the_weights_by_their_digest(run: Runner) -> None:
+    network: STTN = build(compose("evaluate", ["model=sttn_small"]).model.network)
+    network.save_pretrained("weights")
+    command = ("model=sttn_small", "weights=weights", *TINY[:3], "limit_frames=1", "limit_clips=1", TINY[-1])
+    assert run(main, *command).status == 0
+    record = json.loads((run.folder / "results" / "results.json").read_text())
+    digest = hashlib.sha256((run.folder / "weights" / "model.safetensors").read_bytes()).hexdigest()
+    assert record["weights"]["weights"]["model.safetensors"] == digest
+    nn.init.zeros_(next(network.parameters()))
+    network.save_pretrained("weights")
+    outcome = run(main, "resume=results", "progress=false")
+    assert outcome.status == 2
+    assert "the weights are not those it was begun with" in outcome.err
+
+
+def test_random_weights_and_the_flow_are_named_in_every_result(run: Runner) -> None:
+    metrics = ("metrics=full", "~metrics.vfid", "metrics.lpips.weights=random")
+    assert run(main, "model=telea", *metrics, *TINY, "limit_frames=2").status == 0
+    record = json.loads((run.folder / "results" / "results.json").read_text())
+    assert {"lpips_random_weights", "warp_error_dis", "warp_error_dis_hole"} <= set(record["metrics"])
+    assert record["flow"] == {"metrics.warp_error.flow": "DISFlow"}
+    assert record["weights"] == {"metrics.lpips.weights": "random"}
+
+
+@pytest.mark.slow
+def test_every_metric_runs_end_to_end_without_weights(run: Runner) -> None:
+    metrics = (
+        "metrics=full",
+        "metrics.vfid.weights=random",
+        "metrics.lpips.weights=random",
+        "flow@metrics.warp_error.flow=irr_pwc",
+        "metrics.warp_error.flow.weights=random",
+    )
+    outcome = run(main, "model=telea", "protocol=fuseformer", *metrics, *TINY)
+    assert outcome.status == 0, outcome.err
+    record = json.loads((run.folder / "results" / "results.json").read_text())
+    networks = {k: v for k, v in record["metrics"].items() if k.startswith(("vfid", "lpips", "warp_error"))}
+    assert len(networks) == 4
+    assert all("random_weights" in name for name in networks), networks
+    # Everything is occluded by the noise of an untrained flow, so that nothing is left of the hole.
+    assert [name for name, value in record["metrics"].items() if value is None] == [
+        "warp_error_irr_pwc_random_weights_hole"
+    ]
+    ours = record["protocol"]["rows"][-1]["values"]
+    assert ours["vfid"] is None
+    assert ours["warp_error"] is None
+
+
+def test_clips_without_a_size_of_their_own_are_one_line(run: Runner) -> None:
+    outcome = run(main, "model=telea", "size=native", "progress=false", "hydra.run.dir=results")
+    assert outcome.status == 2
+    assert "choose another size or data" in outcome.err
+    assert outcome.err.count("\n") == 1
 
 
 def test_multirun_measures_every_combination(run: Runner) -> None:

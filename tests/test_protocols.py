@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from vinpaint.config import ConfigError, build, compose, options
 from vinpaint.data.davis import DAVIS_2016
 from vinpaint.evaluate import main
 from vinpaint.evaluation_records import comparable
+from vinpaint.evaluation_tables import markdown
 from vinpaint.protocols import Benchmark, Comparison, Condition, Protocol
 
 __all__ = ["run"]
@@ -142,6 +144,15 @@ def test_only_what_a_metric_measures_is_published_for_it(name: str) -> None:
         for row in benchmark.rows:
             assert set(row["values"]) <= set(protocol.metrics)
             assert row["source"]
+
+
+@pytest.mark.parametrize("name", [name for name in options("protocol") if name != "none"])
+def test_the_page_shows_the_published_rows(name: str) -> None:
+    page = Path(__file__).parents[1] / "docs" / "evaluation.md"
+    protocol: Protocol = build(compose("evaluate", [f"protocol={name}"]).protocol)
+    for benchmark in protocol.benchmarks:
+        rows = [{"model": row["model"], **row["values"], "source": row["source"]} for row in benchmark.rows]
+        assert markdown(rows) in page.read_text(encoding="utf-8"), f"{name}, {benchmark.name}"
 
 
 def test_the_test_split_is_looked_at_when_it_is_measured() -> None:

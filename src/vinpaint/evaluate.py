@@ -101,7 +101,7 @@ def _begin(config: DictConfig) -> tuple[DictConfig, EvaluationFolder, dict[str, 
             config = OmegaConf.create({**earlier["config"], **free})
     if config.processes < 1:
         raise ConfigError(f"processes={config.processes}: expected 1 or more")
-    _check_masks(config)
+    _check_data(config)
     clips: EvaluationSet = build(config.data).evaluation_set(config.split)
     names = [source.name for source in clips.clips][: config.limit_clips]
     plain = comparable(config)
@@ -128,14 +128,16 @@ def _begin(config: DictConfig) -> tuple[DictConfig, EvaluationFolder, dict[str, 
     return config, folder, earlier
 
 
-def _check_masks(config: DictConfig) -> None:
-    """Say what to set where recorded masks are asked for and there are none, before any clip is opened."""
+def _check_data(config: DictConfig) -> None:
+    """Say what to set where clips or recorded masks cannot be made, before any of them is opened."""
     bank = (config.data.get("mask") or {}).get("folder")
     if bank is not None and config.data.val_mask is None and not Path(bank).expanduser().is_dir():
         raise ConfigError(
-            f"recorded masks: {bank} is not there; set data.mask.folder to a folder that holds one folder, zip or "
-            "video per mask sequence"
+            f"recorded masks: {bank} is not there; set data.mask.folder (in a sweep over masks paths.data_dir or "
+            "VINPAINT_DATA) so that it holds one folder, zip or video per mask sequence"
         )
+    if config.data.height is None and "height" in (config.data.val or {}):
+        raise ConfigError("size=native: clips made by program have no size of their own; choose another size or data")
 
 
 def _measure(config: DictConfig, folder: EvaluationFolder, names: Sequence[str]) -> dict[int, Failure]:
