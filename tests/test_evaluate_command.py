@@ -316,6 +316,21 @@ def test_a_sweep_goes_on_where_it_was_interrupted(run: Runner, monkeypatch: pyte
     assert (run.folder / "sweep" / "table.md").read_text().count("\n") == 4
 
 
+def test_jobs_may_lie_deeper_in_the_folder_of_a_sweep(run: Runner) -> None:
+    subdir = "hydra.sweep.subdir=${model.name}/${hydra.job.num}"
+    outcome = run(main, "-m", "model=telea,identity", *SWEEP, "hydra.sweep.dir=sweep", subdir)
+    assert outcome.status == 0, outcome.err
+    assert (run.folder / "sweep" / "identity" / "1" / "results.json").is_file()
+    assert (run.folder / "sweep" / "table.md").read_text().count("\n") == 4
+
+
+@pytest.mark.parametrize("option", ["limit_clips=0", "processes=0"])
+def test_less_than_one_is_refused(run: Runner, option: str) -> None:
+    outcome = run(main, "model=telea", *TINY, option)
+    assert outcome.status == 2
+    assert f"{option}: expected 1 or more" in outcome.err
+
+
 def test_recorded_masks_that_are_not_there_say_what_to_set(run: Runner) -> None:
     outcome = run(main, "model=telea", "mask=object", *TINY)
     assert outcome.status == 2

@@ -79,8 +79,8 @@ def main(config: DictConfig) -> float:
         print(f"\n{compared.text(better)}\n")
     print(f"{folder.path / 'results.csv'} and results.json hold these numbers and how they were made")
     if _sweeping():
-        sweep = Path(HydraConfig.get().sweep.dir)
-        print(f"\nAll jobs so far ({sweep / 'table.md'}, table.csv):\n{combine(sweep)}")
+        sweep = _sweep_folder(folder)
+        print(f"\nAll jobs so far ({_from_here(sweep) / 'table.md'}, table.csv):\n{combine(sweep)}")
     return next(iter(overall.values.values()), 0.0)
 
 
@@ -101,6 +101,8 @@ def _begin(config: DictConfig) -> tuple[DictConfig, EvaluationFolder, dict[str, 
             config = OmegaConf.create({**earlier["config"], **free})
     if config.processes < 1:
         raise ConfigError(f"processes={config.processes}: expected 1 or more")
+    if config.limit_clips is not None and config.limit_clips < 1:
+        raise ConfigError(f"limit_clips={config.limit_clips}: expected 1 or more, or null for all")
     _check_data(config)
     clips: EvaluationSet = build(config.data).evaluation_set(config.split)
     names = [source.name for source in clips.clips][: config.limit_clips]
@@ -176,9 +178,17 @@ def _failed(failures: dict[int, Failure], names: Sequence[str], folder: Evaluati
 
 def _resumed(folder: EvaluationFolder) -> str:
     if _sweeping():
-        return f"the same command and resume={HydraConfig.get().sweep.dir}"
-    here = folder.path.is_relative_to(Path.cwd())
-    return f"vinpaint-evaluate resume={folder.path.relative_to(Path.cwd()) if here else folder.path}"
+        return f"the same command and resume={_from_here(_sweep_folder(folder))}"
+    return f"vinpaint-evaluate resume={_from_here(folder.path)}"
+
+
+def _from_here(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def _sweep_folder(folder: EvaluationFolder) -> Path:
+    """The folder of all jobs, from that of this one: asked again, Hydra would give it another time of day."""
+    return folder.path.parents[len(Path(HydraConfig.get().sweep.subdir).parts) - 1]
 
 
 def _sweeping() -> bool:

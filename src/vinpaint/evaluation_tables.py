@@ -54,7 +54,7 @@ def combine(sweep: Path) -> str:
     Returns:
         The table in Markdown: model, mask, data, the overrides in which jobs differ, metrics, frames per second.
     """
-    jobs = [json.loads(file.read_text(encoding="utf-8")) for file in sweep.glob("*/results.json")]
+    jobs = [json.loads(file.read_text(encoding="utf-8")) for file in sweep.rglob("results.json")]
     jobs.sort(key=lambda job: job["job"])
     shown = {"model", "mask", "data"}
     overrides = [[o for o in job["overrides"] if o.partition("=")[0].lstrip("+~") not in shown] for job in jobs]

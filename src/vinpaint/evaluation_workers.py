@@ -148,7 +148,7 @@ def _spread(
                     process, unfinished = workers.pop(receiver), left.pop(receiver)
                     process.join()
                     for index in unfinished:
-                        yield index, Failure(f"its process ended early (exit code {process.exitcode}); use fewer")
+                        yield index, Failure(f"its process ended early (exit code {process.exitcode})")
                     continue
                 if isinstance(news, str):
                     warnings.warn(news, stacklevel=2)
