@@ -64,7 +64,7 @@ def command(config_name: str) -> Callable[[Task], Callable[[], None]]:
             try:
                 application()
             except KeyboardInterrupt:
-                _fail(config_name, "interrupted; what was not finished has been removed", status=130)
+                _fail(config_name, "interrupted; what was finished is kept, what was not is removed", status=130)
             except HydraException as error:  # before OSError, which a missing option is too
                 overrides = [a for a in arguments if not a.startswith("-") or "=" in a]
                 _fail(config_name, _one_line(explain(error, config_name, overrides)))
