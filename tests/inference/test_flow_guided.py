@@ -167,7 +167,7 @@ def test_it_is_an_inpainter() -> None:
     ("options", "message"),
     [
         ({"window": 0}, "window=0: expected 1 or more"),
-        ({"persistence": 1.5}, "persistence=1.5"),
+        ({"persistence": [0.9, 1.5]}, r"persistence=\[0.9, 1.5\]"),
         ({"distances": [0]}, r"distances=\[0\]"),
         ({"tolerance": 0.0}, "tolerance=0"),
         ({"cut_threshold": 0.0}, "cut_threshold=0"),

@@ -52,7 +52,7 @@ class FlowGuidedInpainter:
     Per window: flow between neighbours of smoothly filled frames, continued into the hole; colours carried along it
     from past and future, by spatially and by temporally continued motion; the same again with flow of the result
     (``passes``). Then every frame is aligned directly with frames at several ``distances``, whose visible colours are
-    sampled once at the clip's own size, weighed by agreement with that result, corrected for seams in the gradient
+    sampled once at the clip's own size (bicubic), weighed by agreement with that result, corrected for seams in the gradient
     domain and averaged. What no frame of the window shows is carried on from the previous frame, or made up by
     ``fallback``.
 
@@ -67,7 +67,8 @@ class FlowGuidedInpainter:
         passes: how often colours are carried through a window; each pass but the first estimates flow anew on the
             result of the one before.
         margin: pixels around a hole where flow is not believed, at the size at which it is estimated.
-        persistence: share of its own motion that a thing hidden in the hole keeps per frame, in [0, 1].
+        persistence: share of its own motion that a thing hidden in the hole keeps per frame, in [0, 1]; colours are
+            carried once for each share.
         distances: frames between a frame and those it is aligned with directly, each way; with none of them, colours
             stay as carried.
         tolerance: levels by which a directly aligned colour may differ from the carried one.
@@ -92,10 +93,10 @@ class FlowGuidedInpainter:
         context: int = 24,
         passes: int = 2,
         margin: int = 8,
-        persistence: float = 0.95,
+        persistence: Sequence[float] = (0.95,),
         distances: Sequence[int] = (1, 2, 4, 8, 14, 22),
-        tolerance: float = 12.0,
-        carried_weight: float = 0.5,
+        tolerance: float = 20.0,
+        carried_weight: float = 0.1,
         gradient_blending: bool = True,
         max_flow_side: int = 640,
         cut_threshold: float = 0.4,
@@ -107,8 +108,8 @@ class FlowGuidedInpainter:
         ):  # fmt: skip
             if value < least:
                 raise UserError(f"{name}={value}: expected {least} or more")
-        if not 0 <= persistence <= 1:
-            raise UserError(f"persistence={persistence}: expected a share in [0, 1]")
+        if not all(0 <= share <= 1 for share in persistence):
+            raise UserError(f"persistence={list(persistence)}: expected shares in [0, 1]")
         if any(distance < 1 for distance in distances):
             raise UserError(f"distances={list(distances)}: expected numbers of frames, 1 or more")
         if tolerance <= 0 or carried_weight <= 0:
@@ -120,7 +121,7 @@ class FlowGuidedInpainter:
         self.context = context
         self.passes = passes
         self.margin = margin
-        self.persistence = persistence
+        self.persistence = tuple(persistence)
         self.distances = tuple(distances)
         self.tolerance = tolerance
         self.carried_weight = carried_weight
@@ -211,7 +212,8 @@ class FlowGuidedInpainter:
             share = sample_field(source.weight, boxed)
             other = window[source.index]
             share = np.where(sample_field(other.hole.astype(np.float32), points) < 1e-3, share, 0)
-            colours = sample_field(other.image, points) + sample_field(source.correction, boxed)
+            colours = sample_field(other.image, points, interpolation=cv2.INTER_CUBIC)
+            colours += sample_field(source.correction, boxed)
             total += colours * share[:, None]
             weight += share
         image = frame.image.astype(np.float32)

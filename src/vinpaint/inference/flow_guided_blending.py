@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from vinpaint.inference.flow_guided_fields import Bools, Floats, Levels, membrane
+from vinpaint.inference.flow_guided_fields import Bools, Floats, Levels, mean_square, membrane
 
 _LIMIT = 24.0
 """Levels beyond which a mismatch at the border is taken for a wrong match rather than for another exposure."""
@@ -34,7 +34,7 @@ def boundary_correction(target: Levels, colours: Floats, both: Bools, hole: Bool
     "Coordinates for instant image cloning" (2009).
     """
     mismatch = target.astype(np.float32) - colours
-    trusted = both & (np.abs(mismatch).max(axis=-1) < _LIMIT)
+    trusted = both & (mean_square(mismatch) < _LIMIT**2)
     if not trusted.any():
         return np.zeros_like(colours)
     weight = trusted.astype(np.float32)

@@ -136,9 +136,25 @@ def affine_motion(flow: Floats, known: Bools, *, iterations: int = 6, max_points
 
 def affine_field(coefficients: NDArray[np.float64], points: Floats, height: int, width: int) -> Floats:
     """The motion ``(..., 2)`` in pixels that coefficients of :func:`affine_motion` give at points ``(..., 2)``."""
-    x, y = points[..., 0:1] / width - 0.5, points[..., 1:2] / height - 0.5
-    result: Floats = (x * coefficients[0] + y * coefficients[1] + coefficients[2]).astype(np.float32)
-    return result
+    scaled = coefficients / np.array([[width], [height], [1]])
+    constant = coefficients[2] - 0.5 * (coefficients[0] + coefficients[1])
+    matrix = np.column_stack((scaled[:2].T, constant)).astype(np.float32)
+    moved = cv2.transform(points.reshape(1, -1, 2), matrix)  # ten times as fast as broadcasting a short last axis
+    return np.asarray(moved.reshape(points.shape), np.float32)
+
+
+def mean_square(difference: Floats) -> Floats:
+    """Mean over the channels of the square of ``(h, w, 3)``: ``(h, w)``."""
+    # summed channel by channel: NumPy reduces a short last axis ten times slower
+    total = np.square(difference[..., 0])
+    for channel in range(1, difference.shape[-1]):
+        total += np.square(difference[..., channel])
+    return np.asarray(total / np.float32(difference.shape[-1]), np.float32)
+
+
+def length(vectors: Floats) -> Floats:
+    """Length in pixels of ``(..., 2)``."""
+    return np.asarray(np.hypot(vectors[..., 0], vectors[..., 1]), np.float32)
 
 
 def _channels(image: NDArray[Any], channels: int) -> Floats:

@@ -19,6 +19,7 @@ from vinpaint.inference.flow_guided_fields import (
     affine_field,
     affine_motion,
     inside_frame,
+    length,
     membrane,
     pixel_grid,
     pixels_of,
@@ -179,8 +180,8 @@ def carried_motion(
             flow = (
                 back if step < 2 else np.float32(0.5) * (flow + back)
             )  # the damping ends two-cycles at motion boundaries
-        error = np.linalg.norm(flow + sample_field(away, points + flow), axis=1)
-        relative = np.linalg.norm(flow + global_motion, axis=1)
+        error = length(flow + sample_field(away, points + flow))
+        relative = length(flow + global_motion)
         cost = np.where(error < _ROUND_TRIP, -relative, 1e3 + error)
         better = cost < best_cost
         best = np.where(better[:, None], flow, best)
@@ -223,7 +224,7 @@ def _is_cut(here: WorkFrame, there: WorkFrame, forward: Floats, backward: Floats
     seen = ~here.rim & inside_frame(points, h, w) & (sample_field(there.rim.astype(np.float32), points) < 0.01)
     if not seen.any():
         return False
-    error = np.linalg.norm(forward + sample_field(backward, points), axis=-1)
+    error = length(forward + sample_field(backward, points))
     residual = np.abs(sample_field(there.image, points) - here.image).mean(axis=-1)
     wrong = ((error > _CUT_ERROR) & (residual > _CUT_RESIDUAL)) | (residual > _CUT_CONTRAST)
     return bool(wrong[seen].mean() > threshold)

@@ -12,6 +12,7 @@ from vinpaint.inference.flow_guided_fields import (
     Floats,
     affine_field,
     inside_frame,
+    length,
     sample_field,
 )
 from vinpaint.inference.flow_guided_motion import Motion, WorkFrame, believed, carried_motion
@@ -44,63 +45,106 @@ class Carried:
         return np.where(self.ages < _REACHED, 1 / (self.ages + 1e-3), 0).astype(np.float32)
 
 
-def propagate(frames: Sequence[WorkFrame], motion: Motion, *, persistence: float) -> list[list[Carried]]:
-    """Walk through a window and carry colours along, by two ideas of how things move inside a hole.
+class Chain:
+    """Carries colours by the flow completed from around the hole, or estimated in completed frames."""
 
-    The *spatial* chain believes the flow completed from around the hole, or estimated in completed frames. The
-    *temporal* chain believes that what enters a hole keeps the motion it had relative to the global motion: it finds
-    moving objects that hide in the hole, and fails where they change direction.
+    def __init__(self) -> None:
+        self._image: Floats | None = None
+        self._age: Floats | None = None
+
+    def walk(self, frames: Sequence[WorkFrame], motion: Motion) -> list[Carried]:
+        """Go through a window in the order given; ``motion`` is seen by this walk.
+
+        Returns:
+            What was carried into the hole of each frame.
+        """
+        walked = []
+        for t, frame in enumerate(frames):
+            if t == 0 or motion.cut[t - 1]:
+                self._image = self._age = None
+            walked.append(self._enter(frame, motion, t))
+        return walked
+
+    def _flow_to_previous(self, frame: WorkFrame, motion: Motion, t: int) -> tuple[Floats, Floats]:
+        """Flow of the rim's pixels to the previous frame, ``(R, 2)``, and the doubt it adds, ``(R,)`` pixels."""
+        flow = motion.toward[t - 1][frame.rim]
+        return flow, length(flow + sample_field(motion.away[t - 1], frame.rim_points + flow))
+
+    def _enter(self, frame: WorkFrame, motion: Motion, t: int) -> Carried:
+        image = frame.image.astype(np.float32)
+        age = np.where(frame.hole, _NEVER, np.float32(0))
+        carried = Carried(image[frame.hole], age[frame.hole])
+        if self._image is not None and self._age is not None:
+            flow, doubt = self._flow_to_previous(frame, motion, t)
+            within = frame.hole_in_rim
+            source = frame.rim_points[within] + flow[within]
+            older = sample_field(self._age, source) + 1 + np.minimum(doubt[within], _MAX_ERROR)
+            reached = inside_frame(source, *age.shape) & (older < _REACHED)
+            carried = Carried(sample_field(self._image, source), np.where(reached, older, _NEVER).astype(np.float32))
+            image[frame.hole] = carried.colours
+            age[frame.hole] = carried.ages
+        self._image, self._age = image, age
+        return carried
+
+
+class PersistentChain(Chain):
+    """Carries colours by the motion with which things entered the hole.
+
+    It finds moving objects that hide in the hole, and fails where they change direction there.
+
+    Args:
+        persistence: share of its motion relative to the global one that a thing keeps per frame, in [0, 1].
+    """
+
+    def __init__(self, persistence: float) -> None:
+        super().__init__()
+        self._persistence = np.float32(persistence)
+        self._away: Floats | None = None
+
+    def _flow_to_previous(self, frame: WorkFrame, motion: Motion, t: int) -> tuple[Floats, Floats]:
+        points = frame.rim_points
+        spatial = motion.toward[t - 1][frame.rim]
+        away = motion.away[t - 1] if self._away is None else self._away
+        affine = motion.away_affine[t - 1]
+        flow, error = carried_motion(points, spatial, away, affine)
+        sound = believed(error)
+        # where nothing leads here, fall back on the spatial guess and doubt it by how far the carried flow misses
+        flow = np.where(sound[:, None], flow, spatial)
+        doubt = np.where(sound, error, length(spatial + sample_field(away, points + spatial)))
+        if t < len(motion.away):
+            source = points + flow
+            own = sample_field(away, source) - affine_field(affine, source, *frame.hole.shape)
+            expected = affine_field(motion.away_affine[t], points, *frame.hole.shape) + self._persistence * own
+            self._away = motion.away[t].copy()
+            self._away[frame.rim] = np.where(sound[:, None], expected, self._away[frame.rim])
+        return flow, doubt
+
+    def _enter(self, frame: WorkFrame, motion: Motion, t: int) -> Carried:
+        if self._image is None or not frame.rim.any():
+            self._away = None
+            return super()._enter(frame, motion, t) if self._image is None else self._pass(frame)
+        return super()._enter(frame, motion, t)
+
+    def _pass(self, frame: WorkFrame) -> Carried:
+        """A frame without a hole starts anew."""
+        self._image = self._age = None
+        return super()._enter(frame, Motion([], [], [], [], []), 0)
+
+
+def propagate(frames: Sequence[WorkFrame], motion: Motion, *, persistence: Sequence[float]) -> list[list[Carried]]:
+    """Walk through a window and carry colours along, by different ideas of how things move inside a hole.
 
     Args:
         frames: the window in the order of the walk.
         motion: its motion, seen by this walk.
-        persistence: share of its own motion that a thing keeps per frame, in [0, 1].
+        persistence: one :class:`PersistentChain` each, beside the spatial :class:`Chain`.
 
     Returns:
-        For each frame the two chains, or nothing where there is no hole.
+        For each frame what each chain brought.
     """
-    h, w = frames[0].hole.shape
-    images: list[Floats] = []
-    ages: list[Floats] = []
-    away: Floats | None = None
-    walked: list[list[Carried]] = []
-    for t, frame in enumerate(frames):
-        image = frame.image.astype(np.float32)
-        age = np.where(frame.hole, _NEVER, np.float32(0))
-        next_away = motion.away[t] if t < len(motion.away) else None
-        if t == 0 or away is None or motion.cut[t - 1]:
-            next_images, next_ages = [image, image], [age, age]
-            here = [Carried(image[frame.hole], age[frame.hole]) for _ in range(2)] if frame.hole.any() else []
-        elif not frame.hole.any() and not frame.rim.any():
-            next_images, next_ages, here = [image, image], [age, age], []
-        else:
-            points, within = frame.rim_points, frame.hole_in_rim
-            spatial = motion.toward[t - 1][frame.rim]
-            affine = motion.away_affine[t - 1]
-            missed = np.linalg.norm(spatial + sample_field(motion.away[t - 1], points + spatial), axis=1)
-            temporal, error = carried_motion(points, spatial, away, affine)
-            sound = believed(error)
-            temporal = np.where(sound[:, None], temporal, spatial)
-            # where nothing leads here, fall back on the spatial guess and doubt it by how far the carried flow misses
-            doubt = np.where(sound, error, np.linalg.norm(spatial + sample_field(away, points + spatial), axis=1))
-            next_images, next_ages, here = [], [], []
-            for chain, (flow, extra) in enumerate(((spatial, missed), (temporal, doubt))):
-                carried = _step(images[chain], ages[chain], points[within] + flow[within], extra[within])
-                here.append(carried)
-                next_image, next_age = image.copy(), age.copy()
-                next_image[frame.hole] = carried.colours
-                next_age[frame.hole] = carried.ages
-                next_images.append(next_image)
-                next_ages.append(next_age)
-            if next_away is not None:
-                source = points + temporal
-                own = sample_field(away, source) - affine_field(affine, source, h, w)
-                expected = affine_field(motion.away_affine[t], points, h, w) + np.float32(persistence) * own
-                next_away = next_away.copy()
-                next_away[frame.rim] = np.where(sound[:, None], expected, next_away[frame.rim])
-        walked.append(here)
-        images, ages, away = next_images, next_ages, next_away
-    return walked
+    chains = [Chain(), *(PersistentChain(share) for share in persistence)]
+    walks = [chain.walk(frames, motion) for chain in chains]
+    return [list(brought) for brought in zip(*walks, strict=True)]
 
 
 def fuse(frame: WorkFrame, chains: Sequence[Carried]) -> tuple[Floats, Bools]:
@@ -111,16 +155,8 @@ def fuse(frame: WorkFrame, chains: Sequence[Carried]) -> tuple[Floats, Bools]:
     """
     image = frame.image.astype(np.float32)
     missing = frame.hole.copy()
-    if chains:
-        weight = np.sum([chain.weights for chain in chains], axis=0)
-        total = np.sum([chain.colours * chain.weights[:, None] for chain in chains], axis=0)
-        image[frame.hole] = total / np.maximum(weight, 1e-12)[:, None]
-        missing[frame.hole] = weight == 0
+    weight = np.sum([chain.weights for chain in chains], axis=0)
+    total = np.sum([chain.colours * chain.weights[:, None] for chain in chains], axis=0)
+    image[frame.hole] = total / np.maximum(weight, 1e-12)[:, None]
+    missing[frame.hole] = weight == 0
     return image, missing
-
-
-def _step(image: Floats, age: Floats, source: Floats, doubt: Floats) -> Carried:
-    """Fetch colours ``(P, 3)`` and ages ``(P,)`` from where points ``(P, 2)`` lay in the previous frame of the walk."""
-    older = sample_field(age, source) + 1 + np.minimum(doubt, _MAX_ERROR)
-    reached = inside_frame(source, *age.shape) & (older < _REACHED)
-    return Carried(sample_field(image, source), np.where(reached, older, _NEVER).astype(np.float32))

@@ -9,7 +9,14 @@ import cv2
 import numpy as np
 
 from vinpaint.inference.flow_guided_blending import boundary_correction
-from vinpaint.inference.flow_guided_fields import Floats, Levels, inside_frame, pixel_grid, sample_field
+from vinpaint.inference.flow_guided_fields import (
+    Floats,
+    Levels,
+    inside_frame,
+    mean_square,
+    pixel_grid,
+    sample_field,
+)
 from vinpaint.inference.flow_guided_motion import WorkFrame
 
 _SMOOTHING = 1.0
@@ -101,7 +108,7 @@ def weigh_source(
         correction = boundary_correction(target.image[rows, columns], colours, visible & ~hole, hole)
     wanted = cv2.GaussianBlur(completed[rows, columns].astype(np.float32), (0, 0), _SMOOTHING)
     offered = cv2.GaussianBlur(colours + correction, (0, 0), _SMOOTHING)
-    disagreement = cv2.blur(np.square(offered - wanted).mean(axis=-1), (_WINDOW, _WINDOW))
+    disagreement = cv2.blur(mean_square(offered - wanted), (_WINDOW, _WINDOW))
     weight = np.exp(-disagreement / (2 * tolerance**2)) / np.sqrt(distance)
     return Source(index, points, np.where(visible, weight, 0).astype(np.float32), correction)
 
