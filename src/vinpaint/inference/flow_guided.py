@@ -22,12 +22,15 @@ from vinpaint.inference.flow_guided_fallback import (
 from vinpaint.inference.flow_guided_fields import Bools, Levels, pixels_of, sample_field
 from vinpaint.inference.flow_guided_motion import Motion, WorkFrame, estimate_flow, hide_and_grow, window_motion
 from vinpaint.inference.flow_guided_propagation import fuse, propagate
-from vinpaint.inference.flow_guided_sources import Box, Source, source_indices, weigh_source
+from vinpaint.inference.flow_guided_sources import Box, Source, follow_box, source_indices, weigh_source
 from vinpaint.inference.inpainter import MaskedClip
 from vinpaint.models.flow.dis import DISFlow
 from vinpaint.models.flow.estimator import FlowEstimator
 from vinpaint.ops.compositing import composite
 from vinpaint.ops.conversion import mask_to_tensor, to_tensor
+
+_ALIGNMENT_MARGIN = 40
+"""Pixels around a hole, at the size at which motion is estimated, that are aligned with other frames."""
 
 
 @dataclass
@@ -52,9 +55,9 @@ class FlowGuidedInpainter:
     Per window: flow between neighbours of smoothly filled frames, continued into the hole; colours carried along it
     from past and future, by spatially and by temporally continued motion; the same again with flow of the result
     (``passes``). Then every frame is aligned directly with frames at several ``distances``, whose visible colours are
-    sampled once at the clip's own size (bicubic), weighed by agreement with that result, corrected for seams in the gradient
-    domain and averaged. What no frame of the window shows is carried on from the previous frame, or made up by
-    ``fallback``.
+    sampled once at the clip's own size (bicubic), weighed by agreement with that result, corrected for seams in the
+    gradient domain and averaged. What no frame of the window shows is carried on from the previous frame, or made up
+    by ``fallback``.
 
     Frames are read once, in order, at most ``window + context`` ahead of what has been yielded; ``window + 2 context``
     of them are held, however long the clip. Frames around which there is no hole cost nothing but reading.
@@ -197,7 +200,7 @@ class FlowGuidedInpainter:
         frame = window[t]
         if not frame.hole.any():
             return frame.image
-        box = Box.around(frame.work.hole, 16)
+        box = Box.around(frame.work.hole, _ALIGNMENT_MARGIN)
         sources = self._sources(window, draft, t, box)
         pixels = pixels_of(frame.hole)
         H, W = frame.hole.shape
@@ -237,11 +240,14 @@ class FlowGuidedInpainter:
         indices = source_indices(t, first, last, self.distances)
         if not indices:
             return []
-        flows = estimate_flow(self.flow, draft.completed[t], [draft.completed[s] for s in indices])
+        target = draft.completed[t]
+        boxes = [follow_box(box, draft.motion, t, s, target.shape[:2]) for s in indices]
+        views = [draft.completed[s][other.slices] for s, other in zip(indices, boxes, strict=True)]
+        flows = estimate_flow(self.flow, target[box.slices], views)
         return [
             weigh_source(
-                window[t].work, draft.completed[t], window[s].work, flow, box,
+                window[t].work, target, window[s].work, flow + other.offset_from(box), box,
                 index=s, distance=abs(s - t), tolerance=self.tolerance, gradient_blending=self.gradient_blending,
             )
-            for s, flow in zip(indices, flows, strict=True)
+            for s, other, flow in zip(indices, boxes, flows, strict=True)
         ]  # fmt: skip

@@ -238,4 +238,4 @@ def _device_of(estimator: FlowEstimator) -> torch.device:
 
 
 def _to_arrays(flow: torch.Tensor) -> list[Floats]:
-    return list(flow.movedim(1, -1).contiguous().cpu().numpy())
+    return [np.ascontiguousarray(one.transpose(1, 2, 0)) for one in flow.cpu().numpy()]

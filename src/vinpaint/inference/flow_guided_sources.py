@@ -12,21 +12,19 @@ from vinpaint.inference.flow_guided_blending import boundary_correction
 from vinpaint.inference.flow_guided_fields import (
     Floats,
     Levels,
+    affine_field,
     inside_frame,
     mean_square,
     pixel_grid,
     sample_field,
 )
-from vinpaint.inference.flow_guided_motion import WorkFrame
+from vinpaint.inference.flow_guided_motion import Motion, WorkFrame
 
 _SMOOTHING = 1.0
 """Standard deviation in pixels of the blur before colours are compared: detail that is a little off is no error."""
 
 _WINDOW = 5
 """Side in pixels of the square over which a disagreement is averaged."""
-
-_MARGIN = 16
-"""Pixels around the hole that take part in the comparison and in the correction of seams."""
 
 
 @dataclass
@@ -51,6 +49,10 @@ class Box:
     @property
     def slices(self) -> tuple[slice, slice]:
         return slice(self.top, self.bottom), slice(self.left, self.right)
+
+    def offset_from(self, other: Box) -> Floats:
+        """From the corner of another box to that of this one, ``(2,)`` pixels, x first."""
+        return np.array([self.left - other.left, self.top - other.top], np.float32)
 
 
 @dataclass
@@ -88,8 +90,8 @@ def weigh_source(
         target: the frame with the hole.
         completed: an estimate of it, ``(h, w, 3)`` uint8.
         source: the frame that may show what is missing.
-        flow: flow from ``completed`` to it, ``(h, w, 2)`` in pixels.
-        box: the part of the target to look at.
+        flow: flow from the box of ``completed`` to it, ``(b, d, 2)`` in pixels.
+        box: the part of the target to look at, ``b`` rows and ``d`` columns.
         index: number of the source.
         distance: frames between the two.
         tolerance: levels of disagreement with the estimate at which a source loses 40 % of its weight.
@@ -97,7 +99,7 @@ def weigh_source(
     """
     h, w = target.hole.shape
     rows, columns = box.slices
-    points = pixel_grid(h, w)[rows, columns] + flow[rows, columns]
+    points = pixel_grid(h, w)[rows, columns] + flow
     visible = inside_frame(points, h, w) & (sample_field(source.hole.astype(np.float32), points) < 1e-3)
     hole = target.hole[rows, columns]
     correction = np.zeros((*hole.shape, 3), np.float32)
@@ -111,6 +113,31 @@ def weigh_source(
     disagreement = cv2.blur(mean_square(offered - wanted), (_WINDOW, _WINDOW))
     weight = np.exp(-disagreement / (2 * tolerance**2)) / np.sqrt(distance)
     return Source(index, points, np.where(visible, weight, 0).astype(np.float32), correction)
+
+
+def follow_box(box: Box, motion: Motion, t: int, s: int, size: tuple[int, int]) -> Box:
+    """Where a box of frame ``t`` lies in frame ``s``, by the global motion of the frames between.
+
+    Args:
+        box: the box in frame ``t``.
+        motion: motion of the window, forward in time.
+        t: frame of the box.
+        s: the other frame.
+        size: (height, width) of the frames in pixels.
+
+    Returns:
+        A box of the same size that lies inside the frame.
+    """
+    h, w = size
+    start = np.array([[(box.left + box.right) / 2, (box.top + box.bottom) / 2]], np.float32)
+    centre = start
+    steps = motion.away_affine[t:s] if s > t else motion.toward_affine[s:t][::-1]
+    for affine in steps:
+        centre = centre + affine_field(affine, centre, h, w)
+    right, down = np.rint(centre[0] - start[0])
+    left = int(np.clip(box.left + right, 0, w - (box.right - box.left)))
+    top = int(np.clip(box.top + down, 0, h - (box.bottom - box.top)))
+    return Box(top, top + box.bottom - box.top, left, left + box.right - box.left)
 
 
 def source_indices(t: int, first: int, last: int, distances: Sequence[int]) -> list[int]:
