@@ -1,7 +1,7 @@
 """Peak memory of ``vinpaint-inpaint`` against the length of the clip.
 
-Makes clips by program, completes each in a process of its own with a moving hole, and prints the peak resident memory of
-that process:
+Makes clips by program, completes each in a process of its own with a moving hole, and prints the peak resident memory
+of that process:
 
     python benchmarks/memory.py --frames 200 2000 --size 216x120 model=flow_guided
 """
@@ -46,9 +46,8 @@ def peak_of(folder: Path, overrides: list[str]) -> tuple[float, float]:
     code = "from vinpaint.inpaint import main; main()"
     arguments = [f"input={folder}/clip.mp4", f"masks={folder}/masks.mp4", f"output={folder}/completed.mp4"]
     started = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, *arguments, "progress=false", "preview=false", *overrides], stdout=subprocess.DEVNULL
-    )
+    arguments += ["progress=false", "preview=false", *overrides]
+    process = subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"vinpaint-inpaint failed on the clip in {folder}")
