@@ -7,13 +7,13 @@ import pickle
 import zipfile
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from child_process import read_numbers
 from video.conftest import number_of, numbered_frame, numbers_of
 from vinpaint.video import ClipError, ClipReader, ImageClip, open_clip
 
@@ -175,17 +175,13 @@ def test_a_damaged_zip_is_told_in_one_line(tmp_path: Path) -> None:
         open_clip(tmp_path / "bad.zip").read([0, 1])
 
 
-def _read_numbers(clip: ClipReader, places: list[int], answer: Any) -> None:
-    answer.put(numbers_of(clip.read(places)))
-
-
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_a_zip_opened_before_a_new_process_reads_right_in_both(tmp_path: Path, method: str) -> None:
     names = [f"{number}.png" for number in range(9)]
     clip = open_clip(_zip(_folder(tmp_path / "frames", names), tmp_path / "clip.zip"))
     context = multiprocessing.get_context(method)
     answer = context.Queue()
-    child = context.Process(target=_read_numbers, args=(clip, [8, 1, 5], answer))
+    child = context.Process(target=read_numbers, args=(clip, [8, 1, 5], answer))
     child.start()
     assert numbers_of(clip.read([3, 2, 7])) == [3, 2, 7]
     assert answer.get(timeout=60) == [8, 1, 5]

@@ -17,6 +17,7 @@ import av
 import numpy as np
 import pytest
 
+from child_process import read_numbers
 from video.conftest import (
     GOP,
     OPEN_GOP,
@@ -259,10 +260,6 @@ def test_threads_share_a_clip(closed_gop: Path) -> None:
     assert wrong == []
 
 
-def _read_numbers(clip: ClipReader, places: list[int], answer: Any) -> None:
-    answer.put(numbers_of(clip.read(places)))
-
-
 @pytest.mark.parametrize("reader", ["pyav", "decord"])
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_a_clip_opened_before_a_new_process_reads_right_in_both(closed_gop: Path, method: str, reader: Any) -> None:
@@ -272,7 +269,7 @@ def test_a_clip_opened_before_a_new_process_reads_right_in_both(closed_gop: Path
     assert number_of(clip.read([7])[0]) == 7
     context = multiprocessing.get_context(method)
     answer = context.Queue()
-    child = context.Process(target=_read_numbers, args=(clip, [41, 8, 9, 59], answer))
+    child = context.Process(target=read_numbers, args=(clip, [41, 8, 9, 59], answer))
     child.start()
     assert number_of(clip.read([8])[0]) == 8
     assert answer.get(timeout=60) == [41, 8, 9, 59]
