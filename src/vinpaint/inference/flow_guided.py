@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -19,8 +19,17 @@ from vinpaint.inference.flow_guided_fallback import (
     spatial_fill,
     to_levels,
 )
-from vinpaint.inference.flow_guided_fields import Bools, Levels, pixels_of, sample_field
-from vinpaint.inference.flow_guided_motion import Motion, WorkFrame, estimate_flow, hide_and_grow, window_motion
+from vinpaint.inference.flow_guided_fields import Bools, Levels, pixels_of, run_on, sample_field
+from vinpaint.inference.flow_guided_motion import (
+    Motion,
+    Step,
+    WorkFrame,
+    estimate_flow,
+    first_step,
+    hide_and_grow,
+    next_step,
+    reverse,
+)
 from vinpaint.inference.flow_guided_propagation import fuse, propagate
 from vinpaint.inference.flow_guided_sources import Box, Source, follow_box, source_indices, weigh_source
 from vinpaint.inference.inpainter import MaskedClip
@@ -34,10 +43,12 @@ _ALIGNMENT_MARGIN = 40
 
 
 @dataclass
-class _NativeFrame:
-    image: Levels  # the hole set to 0
+class _HeldFrame:
+    image: Levels  # at the clip's own size; known pixels run on by one into the hole, the rest of which is 0
     hole: Bools
     work: WorkFrame
+    filled: Levels  # at working size, the hole filled smoothly
+    step: Step | None = None  # to the next frame
 
 
 @dataclass
@@ -135,7 +146,7 @@ class FlowGuidedInpainter:
 
     def stream(self, clip: MaskedClip) -> Iterator[Tensor]:
         """Complete ``clip``; see :class:`vinpaint.inference.inpainter.Inpainter`."""
-        held: OrderedDict[int, _NativeFrame] = OrderedDict()
+        held: dict[int, _HeldFrame] = {}
         previous: Levels | None = None
         start = 0
         while start < clip.num_frames:
@@ -143,63 +154,78 @@ class FlowGuidedInpainter:
             if clip.num_frames - end <= self.context:
                 end = clip.num_frames  # what the window looks at anyway is finished with it
             first, last = max(start - self.context, 0), min(end + self.context, clip.num_frames)
-            for index in [i for i in held if i < first]:
+            for index in [index for index in held if index < first]:
                 del held[index]
             for index in range(max(held, default=first - 1) + 1, last):
                 held[index] = self._read(clip, index)
             window = [held[index] for index in range(first, last)]
-            draft = self._draft([frame.work for frame in window])
+            any_hole = any(held[index].hole.any() for index in range(start, end))
+            draft = self._draft(window) if any_hole else None
             for index in range(start, end):
-                completed = self._finish(window, draft, index - first, previous)
-                previous = completed
                 frame = held[index]
                 known = to_tensor(frame.image)
-                yield composite(known, to_tensor(completed), mask_to_tensor(frame.hole))
+                if draft is None or not frame.hole.any():
+                    previous = frame.image
+                    yield known
+                else:
+                    previous = self._finish(window, draft, index - first, previous)
+                    yield composite(known, to_tensor(previous), mask_to_tensor(frame.hole))
             start = end
 
-    def _read(self, clip: MaskedClip, index: int) -> _NativeFrame:
+    def _read(self, clip: MaskedClip, index: int) -> _HeldFrame:
         frames, holes = clip.read([index])
-        image, hole = frames[0], holes[0]
-        image = np.where(hole[..., None], np.uint8(0), image)
+        hole = holes[0]
+        image = run_on(frames[0], hole)
         H, W = hole.shape
         ratio = min(1.0, self.max_flow_side / max(H, W))
-        if ratio == 1.0:
-            return _NativeFrame(image, hole, hide_and_grow(image, hole, margin=self.margin))
-        size = (max(round(W * ratio), 1), max(round(H * ratio), 1))
-        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-        covered = cv2.resize(hole.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0
-        return _NativeFrame(image, hole, hide_and_grow(small, covered, margin=self.margin))
+        small, covered = image, hole
+        if ratio < 1:
+            size = (max(round(W * ratio), 1), max(round(H * ratio), 1))
+            small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+            covered = np.asarray(cv2.resize(hole.astype(np.float32), size, interpolation=cv2.INTER_AREA)) > 0
+        work = hide_and_grow(small, covered, margin=self.margin)
+        filled = fill_smoothly(work.image, work.hole) if work.hole.any() else work.image
+        return _HeldFrame(image, hole, work, filled)
 
-    def _draft(self, frames: list[WorkFrame]) -> _Draft:
+    def _draft(self, window: list[_HeldFrame]) -> _Draft:
         """Complete a window at working size by carrying colours from neighbour to neighbour."""
-        images = [fill_smoothly(frame.image, frame.hole) if frame.hole.any() else frame.image for frame in frames]
-        motion = window_motion(self.flow, frames, images, cut_threshold=self.cut_threshold)
+        frames = [held.work for held in window]
+        completed = [held.filled for held in window]
+        missing = [frame.hole for frame in frames]
+        motion: list[Step] = []
         for number in range(self.passes):
-            if number > 0:
-                motion = window_motion(
-                    self.flow, frames, images, cut_threshold=self.cut_threshold, known_cuts=motion.cut
-                )
+            motion = self._first_motion(window) if number == 0 else self._next_motion(frames, completed, motion)
             past = propagate(frames, motion, persistence=self.persistence)
-            future = propagate(frames[::-1], motion.reversed(), persistence=self.persistence)[::-1]
-            completed: list[Levels] = []
-            unseen: list[Bools] = []
+            future = propagate(frames[::-1], reverse(motion), persistence=self.persistence)[::-1]
+            completed = []
             for t, frame in enumerate(frames):
-                image, missing = fuse(frame, [*past[t], *future[t]])
+                image, missing[t] = fuse(frame, [*past[t], *future[t]])
                 points = None
-                if t > 0 and not motion.cut[t - 1]:
-                    points = pixels_of(missing) + motion.toward[t - 1][missing]
-                unseen.append(missing)
-                completed.append(
-                    fill_never_visible(image, missing, points, completed[-1] if completed else None, fill_smoothly)
-                )
-            images = completed
-        return _Draft(images, unseen, motion)
+                if t > 0 and not motion[t - 1].cut:
+                    points = pixels_of(missing[t]) + motion[t - 1].toward[missing[t]]
+                before = completed[-1] if completed else None
+                completed.append(fill_never_visible(image, missing[t], points, before, fill_smoothly))
+        return _Draft(completed, missing, motion)
 
-    def _finish(self, window: list[_NativeFrame], draft: _Draft, t: int, previous: Levels | None) -> Levels:
+    def _first_motion(self, window: list[_HeldFrame]) -> list[Step]:
+        """Motion along the filled frames; windows overlap, so each frame remembers its step."""
+        steps = []
+        for here, there in pairwise(window):
+            if here.step is None:
+                here.step = first_step(
+                    self.flow, here.work, there.work, (here.filled, there.filled), cut_threshold=self.cut_threshold
+                )
+            steps.append(here.step)
+        return steps
+
+    def _next_motion(self, frames: list[WorkFrame], completed: list[Levels], motion: Sequence[Step]) -> list[Step]:
+        """Motion along the frames that the previous pass completed."""
+        pairs = zip(pairwise(frames), pairwise(completed), motion, strict=True)
+        return [next_step(self.flow, *ends, images, cut=step.cut) for ends, images, step in pairs]
+
+    def _finish(self, window: list[_HeldFrame], draft: _Draft, t: int, previous: Levels | None) -> Levels:
         """Complete one frame at its own size."""
         frame = window[t]
-        if not frame.hole.any():
-            return frame.image
         box = Box.around(frame.work.hole, _ALIGNMENT_MARGIN)
         sources = self._sources(window, draft, t, box)
         pixels = pixels_of(frame.hole)
@@ -227,15 +253,15 @@ class FlowGuidedInpainter:
         missing = frame.hole.copy()
         missing[frame.hole] = unseen
         before = None
-        if t > 0 and not draft.motion.cut[t - 1]:
-            before = pixels[unseen] + sample_field(draft.motion.toward[t - 1], inner[unseen]) * scale
+        if t > 0 and not draft.motion[t - 1].cut:
+            before = pixels[unseen] + sample_field(draft.motion[t - 1].toward, inner[unseen]) * scale
         return fill_never_visible(image, missing, before, previous, self.fallback)
 
-    def _sources(self, window: list[_NativeFrame], draft: _Draft, t: int, box: Box) -> list[Source]:
+    def _sources(self, window: list[_HeldFrame], draft: _Draft, t: int, box: Box) -> list[Source]:
         first, last = t, t
-        while first > 0 and not draft.motion.cut[first - 1]:
+        while first > 0 and not draft.motion[first - 1].cut:
             first -= 1
-        while last < len(window) - 1 and not draft.motion.cut[last]:
+        while last < len(window) - 1 and not draft.motion[last].cut:
             last += 1
         indices = source_indices(t, first, last, self.distances)
         if not indices:

@@ -102,6 +102,26 @@ def membrane(values: Floats, known: Bools, *, sweeps: int = 2) -> Floats:
     return result
 
 
+def run_on(image: Levels, hole: Bools) -> Levels:
+    """Continue a frame by one pixel into its hole, as far as bicubic samples beside the hole reach.
+
+    Args:
+        image: ``(H, W, 3)`` uint8; what lies under the hole has no influence.
+        hole: ``(H, W)`` bool.
+
+    Returns:
+        The frame, each pixel of the hole that touches a known one the mean of those it touches, 0 in the rest.
+    """
+    if not hole.any():
+        return image
+    held = np.where(hole[..., None], np.uint8(0), image)
+    edge = hole & (cv2.dilate((~hole).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0)
+    total = cv2.boxFilter(held, cv2.CV_32F, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
+    count = cv2.boxFilter((~hole).astype(np.uint8), cv2.CV_32F, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
+    held[edge] = np.rint(total.reshape(held.shape)[edge] / count[edge][:, None])
+    return held
+
+
 def affine_motion(flow: Floats, known: Bools, *, iterations: int = 6, max_points: int = 4000) -> NDArray[np.float64]:
     """Fit the motion most of a frame shares, robustly.
 

@@ -69,37 +69,35 @@ class WorkFrame:
 
 
 @dataclass
-class Motion:
-    """Flow between the neighbours of a window of T frames, as seen by a walk in one direction of time.
+class Step:
+    """Flow between two neighbours of a walk through a window.
 
     Attributes:
-        away: flow of each frame to the next one of the walk, T - 1 of ``(h, w, 2)``.
-        toward: flow of each frame but the first to the previous one of the walk.
+        away: flow of the earlier frame of the walk to the later one, ``(h, w, 2)`` in pixels.
+        toward: flow of the later frame to the earlier one.
         away_affine: the global part of ``away``, see :func:`affine_motion`.
-        cut: whether nothing may be carried from a frame to the next one.
+        toward_affine: the global part of ``toward``.
+        cut: whether nothing may be carried between the two.
     """
 
-    away: list[Floats]
-    toward: list[Floats]
-    away_affine: list[NDArray[np.float64]]
-    toward_affine: list[NDArray[np.float64]]
-    cut: list[bool]
+    away: Floats
+    toward: Floats
+    away_affine: NDArray[np.float64]
+    toward_affine: NDArray[np.float64]
+    cut: bool
 
-    def reversed(self) -> Motion:
-        """The same for the walk in the other direction."""
-        return Motion(
-            self.toward[::-1], self.away[::-1], self.toward_affine[::-1], self.away_affine[::-1], self.cut[::-1]
-        )
+    def reversed(self) -> Step:
+        """The same step for a walk in the other direction of time."""
+        return Step(self.toward, self.away, self.toward_affine, self.away_affine, self.cut)
 
 
-def estimate_flows(
-    estimator: FlowEstimator, first: Sequence[Levels], second: Sequence[Levels]
-) -> tuple[list[Floats], list[Floats]]:
-    """Flow in both directions between pairs of frames ``(h, w, 3)`` uint8, each ``(h, w, 2)`` float32 in pixels."""
-    device = _device_of(estimator)
-    with torch.inference_mode():
-        flows = estimator.both(to_tensor(np.stack(first)).to(device), to_tensor(np.stack(second)).to(device))
-    return _to_arrays(flows.forward), _to_arrays(flows.backward)
+Motion = Sequence[Step]
+"""The T - 1 steps of a window of T frames, in the order of a walk."""
+
+
+def reverse(motion: Motion) -> Motion:
+    """The same motion for the walk in the other direction."""
+    return [step.reversed() for step in reversed(motion)]
 
 
 def estimate_flow(estimator: FlowEstimator, first: Levels, second: Sequence[Levels]) -> list[Floats]:
@@ -110,44 +108,42 @@ def estimate_flow(estimator: FlowEstimator, first: Levels, second: Sequence[Leve
         return _to_arrays(estimator.estimate(target, to_tensor(np.stack(second)).to(device)))
 
 
-def window_motion(
+def first_step(
     estimator: FlowEstimator,
-    frames: Sequence[WorkFrame],
-    filled: Sequence[Levels],
+    here: WorkFrame,
+    there: WorkFrame,
+    filled: tuple[Levels, Levels],
     *,
     cut_threshold: float,
-    known_cuts: list[bool] | None = None,
-) -> Motion:
-    """Estimate the motion between all neighbours of a window, forward in time.
+) -> Step:
+    """Estimate the motion between two frames whose holes are merely filled.
+
+    Flow inside the rim is replaced by the global motion plus a smooth continuation of what surrounds the rim.
 
     Args:
         estimator: optical flow.
-        frames: the window.
-        filled: the same frames with something in their holes that depends on known pixels alone.
-        cut_threshold: share of inconsistent pixels from which a pair of frames is a cut.
-        known_cuts: the cuts, if ``filled`` are already completed frames. Their flow is then taken as it is; otherwise
-            the flow inside the rim is replaced by a global motion plus a smooth continuation of what surrounds it.
+        here: the earlier frame.
+        there: the later frame.
+        filled: both, with something in their holes that depends on known pixels alone.
+        cut_threshold: share of inconsistent pixels from which the pair is a cut.
     """
-    motion = Motion([], [], [], [], [])
-    for t in range(len(frames) - 1):
-        (forward,), (backward,) = estimate_flows(estimator, [filled[t]], [filled[t + 1]])
-        if known_cuts is None:
-            motion.cut.append(_is_cut(frames[t], frames[t + 1], forward, backward, cut_threshold))
-        ends = ((forward, frames[t], frames[t + 1]), (backward, frames[t + 1], frames[t]))
-        completed = []
-        for flow, here, there in ends:
-            known = ~here.rim
-            coefficients = affine_motion(flow, known)
-            own = flow if known_cuts is not None else _continue(flow, here, there, known, coefficients)
-            completed.append((own, coefficients))
-        (forward, forward_affine), (backward, backward_affine) = completed
-        motion.away.append(forward)
-        motion.toward.append(backward)
-        motion.away_affine.append(forward_affine)
-        motion.toward_affine.append(backward_affine)
-    if known_cuts is not None:
-        motion.cut = known_cuts
-    return motion
+    forward, backward = _both(estimator, *filled)
+    forward_affine, backward_affine = affine_motion(forward, ~here.rim), affine_motion(backward, ~there.rim)
+    return Step(
+        _continue(forward, here, there, forward_affine),
+        _continue(backward, there, here, backward_affine),
+        forward_affine,
+        backward_affine,
+        _is_cut(here, there, forward, backward, cut_threshold),
+    )
+
+
+def next_step(
+    estimator: FlowEstimator, here: WorkFrame, there: WorkFrame, completed: tuple[Levels, Levels], *, cut: bool
+) -> Step:
+    """Estimate the motion between two completed frames; it is taken as it is, inside the rim too."""
+    forward, backward = _both(estimator, *completed)
+    return Step(forward, backward, affine_motion(forward, ~here.rim), affine_motion(backward, ~there.rim), cut)
 
 
 def carried_motion(
@@ -205,9 +201,15 @@ def hide_and_grow(image: Levels, hole: Bools, *, margin: int) -> WorkFrame:
     return WorkFrame(np.where(hole[..., None], np.uint8(0), image), hole, rim)
 
 
-def _continue(
-    flow: Floats, here: WorkFrame, there: WorkFrame, known: Bools, coefficients: NDArray[np.float64]
-) -> Floats:
+def _both(estimator: FlowEstimator, first: Levels, second: Levels) -> tuple[Floats, Floats]:
+    device = _device_of(estimator)
+    with torch.inference_mode():
+        flows = estimator.both(*(to_tensor(frame).unsqueeze(0).to(device) for frame in (first, second)))
+    return _to_arrays(flows.forward)[0], _to_arrays(flows.backward)[0]
+
+
+def _continue(flow: Floats, here: WorkFrame, there: WorkFrame, coefficients: NDArray[np.float64]) -> Floats:
+    known = ~here.rim
     h, w = known.shape
     grid = pixel_grid(h, w)
     lands_in_hole = sample_field(there.hole.astype(np.float32), grid + flow) > 0.01

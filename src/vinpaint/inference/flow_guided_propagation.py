@@ -60,21 +60,21 @@ class Chain:
         """
         walked = []
         for t, frame in enumerate(frames):
-            if t == 0 or motion.cut[t - 1]:
+            if t == 0 or motion[t - 1].cut:
                 self._image = self._age = None
             walked.append(self._enter(frame, motion, t))
         return walked
 
     def _flow_to_previous(self, frame: WorkFrame, motion: Motion, t: int) -> tuple[Floats, Floats]:
         """Flow of the rim's pixels to the previous frame, ``(R, 2)``, and the doubt it adds, ``(R,)`` pixels."""
-        flow = motion.toward[t - 1][frame.rim]
-        return flow, length(flow + sample_field(motion.away[t - 1], frame.rim_points + flow))
+        flow = motion[t - 1].toward[frame.rim]
+        return flow, length(flow + sample_field(motion[t - 1].away, frame.rim_points + flow))
 
     def _enter(self, frame: WorkFrame, motion: Motion, t: int) -> Carried:
         image = frame.image.astype(np.float32)
         age = np.where(frame.hole, _NEVER, np.float32(0))
         carried = Carried(image[frame.hole], age[frame.hole])
-        if self._image is not None and self._age is not None:
+        if self._image is not None and self._age is not None and frame.hole.any():
             flow, doubt = self._flow_to_previous(frame, motion, t)
             within = frame.hole_in_rim
             source = frame.rim_points[within] + flow[within]
@@ -103,32 +103,26 @@ class PersistentChain(Chain):
 
     def _flow_to_previous(self, frame: WorkFrame, motion: Motion, t: int) -> tuple[Floats, Floats]:
         points = frame.rim_points
-        spatial = motion.toward[t - 1][frame.rim]
-        away = motion.away[t - 1] if self._away is None else self._away
-        affine = motion.away_affine[t - 1]
+        spatial = motion[t - 1].toward[frame.rim]
+        away = motion[t - 1].away if self._away is None else self._away
+        affine = motion[t - 1].away_affine
         flow, error = carried_motion(points, spatial, away, affine)
         sound = believed(error)
         # where nothing leads here, fall back on the spatial guess and doubt it by how far the carried flow misses
         flow = np.where(sound[:, None], flow, spatial)
         doubt = np.where(sound, error, length(spatial + sample_field(away, points + spatial)))
-        if t < len(motion.away):
+        if t < len(motion):
             source = points + flow
             own = sample_field(away, source) - affine_field(affine, source, *frame.hole.shape)
-            expected = affine_field(motion.away_affine[t], points, *frame.hole.shape) + self._persistence * own
-            self._away = motion.away[t].copy()
+            expected = affine_field(motion[t].away_affine, points, *frame.hole.shape) + self._persistence * own
+            self._away = motion[t].away.copy()
             self._away[frame.rim] = np.where(sound[:, None], expected, self._away[frame.rim])
         return flow, doubt
 
     def _enter(self, frame: WorkFrame, motion: Motion, t: int) -> Carried:
-        if self._image is None or not frame.rim.any():
-            self._away = None
-            return super()._enter(frame, motion, t) if self._image is None else self._pass(frame)
+        if self._image is None or not frame.hole.any():
+            self._away = None  # motion is carried from hole to hole; here it is seen anew
         return super()._enter(frame, motion, t)
-
-    def _pass(self, frame: WorkFrame) -> Carried:
-        """A frame without a hole starts anew."""
-        self._image = self._age = None
-        return super()._enter(frame, Motion([], [], [], [], []), 0)
 
 
 def propagate(frames: Sequence[WorkFrame], motion: Motion, *, persistence: Sequence[float]) -> list[list[Carried]]:

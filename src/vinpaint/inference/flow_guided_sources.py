@@ -131,8 +131,8 @@ def follow_box(box: Box, motion: Motion, t: int, s: int, size: tuple[int, int]) 
     h, w = size
     start = np.array([[(box.left + box.right) / 2, (box.top + box.bottom) / 2]], np.float32)
     centre = start
-    steps = motion.away_affine[t:s] if s > t else motion.toward_affine[s:t][::-1]
-    for affine in steps:
+    walk = [step.away_affine for step in motion[t:s]] if s > t else [step.toward_affine for step in motion[s:t]][::-1]
+    for affine in walk:
         centre = centre + affine_field(affine, centre, h, w)
     right, down = np.rint(centre[0] - start[0])
     left = int(np.clip(box.left + right, 0, w - (box.right - box.left)))
