@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Literal, cast
 
 import numpy as np
-import torch
 from hydra.utils import get_class
 from numpy.typing import NDArray
 from omegaconf import DictConfig
@@ -19,11 +18,11 @@ from vinpaint.inference.inpainter import Inpainter, MaskedClip
 from vinpaint.inference.window import WindowInpainter
 from vinpaint.masks import ArrayMasks, MaskSequence, open_masks
 from vinpaint.models.pretrained import CONFIG_FILE, PretrainedModel, load_pretrained, load_weights
+from vinpaint.models.untrained import RANDOM_WEIGHTS, seeded
 from vinpaint.ops.conversion import to_uint8
 from vinpaint.video import ArrayClip, ClipReader, open_clip, open_writer
 
 DEFAULT_MODEL = "flow_guided"
-RANDOM_WEIGHTS = "random"
 
 PathLike = str | Path
 MaskSpec = PathLike | Sequence[int]
@@ -208,9 +207,7 @@ def write_completed(
 
 def _untrained(node: DictConfig) -> nn.Module:
     """Build the network as initialised, the same at every start."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        network: nn.Module = build(node.network)
+    network: nn.Module = seeded(lambda: build(node.network))
     return network
 
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vinpaint.api import RANDOM_WEIGHTS
 from vinpaint.config import ConfigError
 from vinpaint.evaluation_records import numbers
 from vinpaint.evaluation_tables import markdown
+from vinpaint.models.untrained import RANDOM_WEIGHTS
 
 
 class Condition:

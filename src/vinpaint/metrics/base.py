@@ -5,22 +5,17 @@ from __future__ import annotations
 import math
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torchmetrics import Metric
 
 from vinpaint.errors import UserError
 
-N = TypeVar("N", bound=nn.Module)
-
 Average = Literal["frames", "videos"]
 """``frames``: every frame counts the same (published PSNR and SSIM). ``videos``: every clip does."""
-
-RANDOM = "random"
-"""Given as weights, tries a run without them; results then carry ``random_weights`` in their names."""
 
 RANGE_TOLERANCE = 1e-4  # in [0, 1]: a tenth of a level of an 8-bit frame, far above rounding, far below a wrong range
 
@@ -68,13 +63,6 @@ def check_clips(completed: Tensor, truth: Tensor, *, masks: Tensor, names: Seque
                     f"{name}: {what} frames lie in [{low:g}, {high:g}]: expected [0, 1]; divide 8-bit levels by 255, "
                     "clamp the output of a network"
                 )
-
-
-def seeded(build: Callable[[], N]) -> N:
-    """Build a network with the same random weights in every process, whatever the random state of each."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return build()
 
 
 def _shape(tensor: Tensor) -> tuple[int, ...]:

@@ -10,9 +10,10 @@ import torchmetrics
 from torch import Tensor, nn
 
 from vinpaint.errors import UserError
-from vinpaint.metrics.base import RANDOM, Average, AveragedMetric, UndefinedError, seeded
+from vinpaint.metrics.base import Average, AveragedMetric, UndefinedError
 from vinpaint.metrics.regions import Region, check_region
 from vinpaint.models.pretrained import read_state
+from vinpaint.models.untrained import RANDOM_WEIGHTS, seeded
 
 FRAMES_AT_ONCE = 8
 MIN_SIDE = 31  # pixels; below it nothing is left for the last layers
@@ -184,7 +185,7 @@ class LPIPS(AveragedMetric):
         if weights is None:
             raise UserError(f"LPIPS needs AlexNet weights: {_FETCH}")
         self.region = region
-        self.random_weights = str(weights) == RANDOM
+        self.random_weights = str(weights) == RANDOM_WEIGHTS
         if self.random_weights:
             self.network = seeded(LPIPSNetwork)
         else:

@@ -11,9 +11,10 @@ from torch import Tensor
 from torchmetrics.utilities.data import dim_zero_cat
 
 from vinpaint.errors import UserError
-from vinpaint.metrics.base import RANDOM, UndefinedError, VideoMetric, seeded
+from vinpaint.metrics.base import UndefinedError, VideoMetric
 from vinpaint.metrics.levels import Levels, check_levels, stored
 from vinpaint.models.i3d import FEATURES, FETCH, I3D, BatchNormMode
+from vinpaint.models.untrained import RANDOM_WEIGHTS, seeded
 
 
 def frechet_distance(real: Tensor, fake: Tensor) -> Tensor:
@@ -85,7 +86,7 @@ class VFID(VideoMetric):
         check_levels(levels)
         self.bn_mode: BatchNormMode = bn_mode
         self.levels = levels
-        self.random_weights = str(weights) == RANDOM
+        self.random_weights = str(weights) == RANDOM_WEIGHTS
         self.network = seeded(I3D) if self.random_weights else I3D.from_file(weights)
         # Flat, because a process without clips joins the exchange with an empty vector.
         self.add_state("real_features", [], dist_reduce_fx="cat")

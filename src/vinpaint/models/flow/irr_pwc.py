@@ -21,6 +21,7 @@ from vinpaint.models.flow.irr_modules import (
     conv,
 )
 from vinpaint.models.pretrained import load_weights
+from vinpaint.models.untrained import RANDOM_WEIGHTS, seeded
 from vinpaint.ops.correlation import local_correlation
 
 STRIDE = 64
@@ -29,7 +30,6 @@ STRIDE = 64
 RADIUS = 4
 LEVELS = 5
 
-RANDOM_WEIGHTS = "random"
 FETCH = (
     "fetch saved_check_point/pwcnet/IRR-PWC_things3d/checkpoint_best.ckpt of https://github.com/visinf/irr, or "
     "irr_pwc-things-c143e848.ckpt of https://github.com/hmorimitsu/ptlflow/releases/tag/weights1"
@@ -88,9 +88,7 @@ class IRRPWC(nn.Module):
         self.occlusion = occlusion
         self.max_pairs = max_pairs
         self.name = "irr_pwc" if str(weights) != RANDOM_WEIGHTS else "irr_pwc_random_weights"
-        with torch.random.fork_rng(devices=[]):  # the same random weights in every process
-            torch.default_generator.manual_seed(0)
-            self._build()
+        seeded(self._build)
         if str(weights) != RANDOM_WEIGHTS:
             if not Path(weights).expanduser().exists():
                 raise UserError(f"IRR-PWC weights {weights}: no such file; {FETCH}, and give its path")
