@@ -304,6 +304,21 @@ def test_a_sweep_leaves_one_table_of_all_jobs(run: Runner) -> None:
     assert table in outcome.out
 
 
+def test_the_record_says_that_clips_keep_their_own_masks(run: Runner) -> None:
+    for clip in ("clips/a", "masks/a"):
+        (run.folder / clip).mkdir(parents=True)
+        for index in range(3):
+            picture = np.zeros((48, 64), np.uint8)
+            picture[16:32, 8:24] = 255
+            cv2.imwrite(str(run.folder / clip / f"{index}.png"), picture)
+    data = ("data=folder", "data.val.root=.", "data.val.clips=clips/*", "data.val.masks='masks/{name}'", "size=native")
+    outcome = run(main, "model=telea", *data, "data.val_mask=own", "mask=moving", "hydra.run.dir=results")
+    assert outcome.status == 0, outcome.err
+    record = json.loads((run.folder / "results" / "results.json").read_text())
+    assert record["choices"]["mask"] == "own"
+    assert record["hole"] == pytest.approx(16 * 16 / (48 * 64))
+
+
 def test_a_sweep_goes_on_where_it_was_interrupted(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         Stumbling(patch, clip="procedural-2-000001", error=KeyboardInterrupt())

@@ -109,7 +109,8 @@ def _begin(config: DictConfig) -> tuple[DictConfig, EvaluationFolder, dict[str, 
     plain = comparable(config)
     manifest = {
         "job": hydra.job.num if _sweeping() else 0,
-        "choices": {key: value for key, value in hydra.runtime.choices.items() if not key.startswith("hydra/")},
+        "choices": {key: value for key, value in hydra.runtime.choices.items() if not key.startswith("hydra/")}
+        | ({"mask": "own"} if config.data.val_mask == "own" else {}),
         "overrides": overrides,
         "clips": names,
         "weights": provenance.weight_digests({key: plain.get(key) for key in ("weights", "model", "metrics")}),
