@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from vinpaint.inference.inpainter import Inpainter, MaskedClip
     from vinpaint.inference.window import WindowInpainter
     from vinpaint.masks import open_masks
+    from vinpaint.models.hifill_discriminator import HiFillDiscriminator
     from vinpaint.models.sttn import STTN
     from vinpaint.models.t_patch_gan import TPatchGAN
     from vinpaint.video import open_clip, open_writer
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "STTN",
     "FlowGuidedInpainter",
+    "HiFillDiscriminator",
     "Inpainter",
     "MaskedClip",
     "TPatchGAN",
@@ -42,6 +44,7 @@ __all__ = [
 # for a part that does not use it.
 _HOMES = {
     "FlowGuidedInpainter": "vinpaint.inference.flow_guided",
+    "HiFillDiscriminator": "vinpaint.models.hifill_discriminator",
     "Inpainter": "vinpaint.inference.inpainter",
     "MaskedClip": "vinpaint.inference.inpainter",
     "STTN": "vinpaint.models.sttn",

@@ -38,3 +38,14 @@ def test_gradient_reaches_the_completed_clip_only() -> None:
     assert completed.grad.abs().sum() > 0
     assert frames.grad is None
     assert all(p.grad is None for p in vgg.parameters())
+
+
+def test_layers_are_added_or_averaged() -> None:
+    vgg = VGG16Features(3)
+    completed, frames = torch.rand(1, 3, 16, 16), torch.rand(1, 3, 16, 16)
+    added = perceptual_and_style(vgg, completed, frames)
+    averaged = perceptual_and_style(vgg, completed, frames, over_layers="mean")
+    for whole, share in zip(added, averaged, strict=True):
+        torch.testing.assert_close(share, whole / 3)
+    with pytest.raises(ValueError, match="over_layers='max': choose one of sum, mean"):
+        perceptual_and_style(vgg, completed, frames, over_layers="max")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vinpaint.losses import hole_l1, masked_l1, valid_l1
+from vinpaint.losses import hole_l1, masked_l1, region_l1, valid_l1
 
 
 def test_hand_worked_hole_and_valid_error() -> None:
@@ -55,3 +55,45 @@ def test_gradient_stays_in_the_region_and_is_right() -> None:
 def test_shapes_that_do_not_fit_are_named() -> None:
     with pytest.raises(ValueError, match=r"frames \(1, 3, 4, 4\)"):
         masked_l1(torch.rand(1, 3, 4, 5), torch.rand(1, 3, 4, 4), torch.rand(1, 1, 4, 4))
+
+
+def test_hand_worked_region_of_two_clips() -> None:
+    completed, frames = torch.full((2, 3, 2, 2), 0.5), torch.zeros(2, 3, 2, 2)
+    region = torch.tensor([[[1.0, 0.0], [0.0, 0.0]], [[1.0, 1.0], [1.0, 0.0]]]).unsqueeze(1)
+    assert region_l1(completed, frames, region).item() == pytest.approx(0.5 * 4 / 8)
+    assert region_l1(completed, frames, region, normalisation="mask").item() == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("normalisation", ["full", "mask"])
+def test_a_region_and_the_rest_of_every_clip_average_over_equal_parts(normalisation: str) -> None:
+    completed, frames = torch.rand(4, 3, 8, 8), torch.rand(4, 3, 8, 8)
+    region = (torch.rand(4, 1, 8, 8) < torch.tensor([0.0, 0.3, 0.6, 1.0]).view(4, 1, 1, 1)).float()
+    parts = [
+        region_l1(completed[i : i + 1], frames[i : i + 1], region[i : i + 1], normalisation=normalisation)
+        for i in range(4)
+    ]
+    whole = region_l1(completed, frames, region, normalisation=normalisation)
+    torch.testing.assert_close(torch.stack(parts).mean(), whole)
+    assert parts[0].item() == 0
+    if normalisation == "full":
+        both = whole + region_l1(completed, frames, 1 - region)
+        torch.testing.assert_close(both, (completed - frames).abs().mean())
+
+
+def test_gradient_of_a_region_stays_there_and_a_nan_outside_too() -> None:
+    completed = torch.rand(1, 3, 3, 3, requires_grad=True)
+    frames, region = torch.rand(1, 3, 3, 3), torch.zeros(1, 1, 3, 3)
+    region[..., 0] = 1
+    region_l1(completed, frames, region).backward()
+    sign = (completed.detach() - frames).sign() / 27
+    torch.testing.assert_close(completed.grad, torch.where(region > 0, sign, 0.0))
+    broken = completed.detach().masked_fill(region.expand_as(completed) == 0, float("nan")).requires_grad_(True)
+    region_l1(broken, frames, region, normalisation="mask").backward()
+    assert torch.isfinite(broken.grad).all()
+
+
+def test_a_normalisation_that_is_neither_is_named() -> None:
+    with pytest.raises(ValueError, match="normalisation='sum': choose one of full, mask"):
+        region_l1(torch.rand(1, 3, 4, 4), torch.rand(1, 3, 4, 4), torch.rand(1, 1, 4, 4), normalisation="sum")
+    with pytest.raises(ValueError, match=r"region \(1, 1, 4, 5\)"):
+        region_l1(torch.rand(1, 3, 4, 4), torch.rand(1, 3, 4, 4), torch.rand(1, 1, 4, 5))

@@ -1,16 +1,23 @@
 """What training minimises: pure functions of clips and scores."""
 
 from vinpaint.losses.adversarial import AdversarialLoss, GANLoss, gradient_penalty
-from vinpaint.losses.perceptual import gram_matrix, perceptual_and_style
-from vinpaint.losses.reconstruction import hole_l1, masked_l1, valid_l1
+from vinpaint.losses.alignment import alignment_l1
+from vinpaint.losses.perceptual import LayerReduction, gram_matrix, perceptual_and_style
+from vinpaint.losses.reconstruction import Normalisation, hole_l1, masked_l1, region_l1, valid_l1
+from vinpaint.losses.smoothness import total_variation
 
 __all__ = [
     "AdversarialLoss",
     "GANLoss",
+    "LayerReduction",
+    "Normalisation",
+    "alignment_l1",
     "gradient_penalty",
     "gram_matrix",
     "hole_l1",
     "masked_l1",
     "perceptual_and_style",
+    "region_l1",
+    "total_variation",
     "valid_l1",
 ]
