@@ -20,7 +20,11 @@ from vinpaint.errors import UserError
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 
-ARCHITECTURES = {"CPNet": "vinpaint.models.cpnet", "STTN": "vinpaint.models.sttn"}
+ARCHITECTURES = {
+    "CPNet": "vinpaint.models.cpnet",
+    "STRANet": "vinpaint.models.stra_net",
+    "STTN": "vinpaint.models.sttn",
+}
 """Class names a ``config.json`` may ask for, and the module that holds each. Nothing else is ever imported for it."""
 
 State = dict[str, Tensor]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from vinpaint.errors import UserError
 from vinpaint.models.pretrained import PretrainedModel
 from vinpaint.models.sttn_attention import Grid, TransformerBlock, hole_tokens
+from vinpaint.ops.clip_shape import check_clip_shape
 from vinpaint.ops.compositing import hide_holes
 
 FEATURE_STRIDE = 4
@@ -148,11 +149,7 @@ class STTN(PretrainedModel):
         Raises:
             ValueError: if the shapes are not these.
         """
-        if frames.ndim != 5 or frames.shape[2] != 3 or masks.shape != (*frames.shape[:2], 1, *frames.shape[-2:]):
-            raise ValueError(
-                f"frames {tuple(frames.shape)} and masks {tuple(masks.shape)}: expected (B, T, 3, H, W) and "
-                "(B, T, 1, H, W) of one size"
-            )
+        check_clip_shape(frames, masks)
         visible = hide_holes(frames * 2 - 1, masks).flatten(0, 1)  # the hole is mid-grey
         visible = self._extend(visible).to(self.dtype)
         features: Tensor = self.encoder(visible.contiguous(memory_format=torch.channels_last))

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from vinpaint.errors import UserError
-from vinpaint.models.cpnet import AffineRegressor, CPNet, References
-from vinpaint.models.cpnet.network import PreparedFrames
+from vinpaint.models.cpnet import AffineRegressor, CPNet, PreparedFrames, References
 from vinpaint.models.pretrained import load_pretrained, load_weights
 
 

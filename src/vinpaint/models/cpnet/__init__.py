@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from vinpaint.models.cpnet.alignment import AffineEncoder, AffineRegressor
 from vinpaint.models.cpnet.copy_paste import ContextMatching, CopyEncoder, PasteDecoder
-from vinpaint.models.cpnet.network import Aligned, Completion, CPNet, PreparedFrames, References
+from vinpaint.models.cpnet.network import Aligned, Completion, CPNet, References
+from vinpaint.models.cpnet.preparation import PreparedFrames
 
 __all__ = [
     "AffineEncoder",

@@ -113,7 +113,35 @@ class ContextMatching(nn.Module):
         return torch.cat([target, average.to(target.dtype), (1 - covered).to(target.dtype)], dim=1)
 
 
-class PasteDecoder(ImageNetModule):
+class PasteTrunk(ImageNetModule):
+    """The first layers of a paste decoder, which see far enough to invent what no reference shows.
+
+    Args:
+        channels: channels of the features that are copied, ``C``.
+    """
+
+    def __init__(self, *, channels: int) -> None:
+        super().__init__()
+        wide = 2 * channels + 1
+        self.conv4 = ConvBlock(wide, wide)
+        self.conv5_1 = ConvBlock(wide, wide)
+        self.conv5_2 = ConvBlock(wide, wide)
+        self.convA4_1 = ConvBlock(wide, wide, dilation=2)
+        self.convA4_2 = ConvBlock(wide, wide, dilation=4)
+        self.convA4_3 = ConvBlock(wide, wide, dilation=8)
+        self.convA4_4 = ConvBlock(wide, wide, dilation=16)
+        self.conv3c = ConvBlock(wide, wide)
+        self.conv3b = ConvBlock(wide, channels)
+
+    def trunk(self, features: Tensor) -> Tensor:
+        """Map what :class:`ContextMatching` lays out, ``(B, 2 C + 1, h, w)``, to ``(B, C, h, w)``."""
+        features = self.conv5_2(self.conv5_1(self.conv4(self.to_weights(features))))
+        features = self.convA4_4(self.convA4_3(self.convA4_2(self.convA4_1(features))))
+        features = self.conv3b(self.conv3c(features))
+        return features
+
+
+class PasteDecoder(PasteTrunk):
     """Turns copied features into the completed frame, inventing what no reference has seen.
 
     Args:
@@ -123,17 +151,8 @@ class PasteDecoder(ImageNetModule):
     """
 
     def __init__(self, *, channels: int = 64) -> None:
-        super().__init__()
-        c, wide = channels, 4 * channels + 1
-        self.conv4 = ConvBlock(wide, wide)
-        self.conv5_1 = ConvBlock(wide, wide)
-        self.conv5_2 = ConvBlock(wide, wide)
-        self.convA4_1 = ConvBlock(wide, wide, dilation=2)
-        self.convA4_2 = ConvBlock(wide, wide, dilation=4)
-        self.convA4_3 = ConvBlock(wide, wide, dilation=8)
-        self.convA4_4 = ConvBlock(wide, wide, dilation=16)
-        self.conv3c = ConvBlock(wide, wide)
-        self.conv3b = ConvBlock(wide, 2 * c)
+        super().__init__(channels=2 * channels)
+        c = channels
         self.conv3a = ConvBlock(2 * c, 2 * c)
         self.conv32 = ConvBlock(2 * c, c)
         self.conv2 = ConvBlock(c, c)
@@ -148,9 +167,7 @@ class PasteDecoder(ImageNetModule):
         Returns:
             ``(B, 3, 4 h, 4 w)`` float32 RGB, meant for [0, 1] but not held to it.
         """
-        features = self.conv5_2(self.conv5_1(self.conv4(self.to_weights(features))))
-        features = self.convA4_4(self.convA4_3(self.convA4_2(self.convA4_1(features))))
-        features = self.conv3a(self.conv3b(self.conv3c(features)))
+        features = self.conv3a(self.trunk(features))
         features = self.conv32(F.interpolate(features, scale_factor=2, mode="nearest"))
         features = self.conv21(F.interpolate(self.conv2(features), scale_factor=2, mode="nearest"))
         return features.float() * self.std.float() + self.mean.float()

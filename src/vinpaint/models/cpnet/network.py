@@ -6,38 +6,23 @@ from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from vinpaint.errors import UserError
 from vinpaint.models.cpnet.alignment import AffineEncoder, AffineRegressor
 from vinpaint.models.cpnet.blocks import IMAGENET_MEAN
 from vinpaint.models.cpnet.copy_paste import ContextMatching, CopyEncoder, PasteDecoder
+from vinpaint.models.cpnet.preparation import Padding, PreparedFrames, prepare_frames
 from vinpaint.models.pretrained import PretrainedModel
 from vinpaint.ops.affine import affine_warp
-from vinpaint.ops.compositing import hide_holes
+from vinpaint.ops.clip_shape import check_clip_shape
 from vinpaint.ops.reference_attention import AttentionSum
 from vinpaint.ops.visibility import visible_pixels
 
 FRAME_MULTIPLE = 8
 """Both sides of a frame are extended to a multiple of this many pixels."""
 
-Padding = Literal["reflect", "zeros"]
 MaskPolarity = Literal["hole", "visible"]
-
-
-class PreparedFrames(NamedTuple):
-    """Frames as the network reads them: holes hidden, sides extended.
-
-    Attributes:
-        frames: ``(..., 3, H', W')`` RGB in [0, 1], the mean colour of ImageNet in the hole.
-        holes: ``(..., 1, H', W')`` in {0, 1}, 1 = hole.
-        known: ``(..., 1, H', W')`` in {0, 1}, 1 where there is something to copy.
-    """
-
-    frames: Tensor
-    holes: Tensor
-    known: Tensor
 
 
 class References(NamedTuple):
@@ -160,11 +145,7 @@ class CPNet(PretrainedModel):
         Raises:
             ValueError: if the shapes are not these.
         """
-        if frames.ndim != 5 or frames.shape[2] != 3 or masks.shape != (*frames.shape[:2], 1, *frames.shape[-2:]):
-            raise ValueError(
-                f"frames {tuple(frames.shape)} and masks {tuple(masks.shape)}: expected (B, T, 3, H, W) and "
-                "(B, T, 1, H, W) of one size"
-            )
+        check_clip_shape(frames, masks)
         prepared = self.prepare(frames, masks)
         features = self.encode_alignment(prepared)
         size = (frames.shape[-2], frames.shape[-1])
@@ -197,21 +178,8 @@ class CPNet(PretrainedModel):
         Returns:
             The frames as all other methods read them.
         """
-        holes = (masks > 0.5).float()
-        visible = hide_holes(frames.float(), holes, self.mean.float())
-        known = 1 - holes
-        left, right, top, bottom = margins = _margins(frames.shape[-2], frames.shape[-1])
-        if not any(margins):
-            return PreparedFrames(visible, holes, known)
-        if self.padding == "zeros":  # released: black, and known
-            return PreparedFrames(F.pad(visible, margins), F.pad(holes, margins), F.pad(known, margins, value=1.0))
-        mirrors = max(left, right) < frames.shape[-1] and max(top, bottom) < frames.shape[-2]
-        mode = "reflect" if mirrors else "replicate"
-        lead = frames.shape[:-3]
-        both = torch.cat([visible, holes], dim=-3).reshape(-1, 4, *frames.shape[-2:])
-        both = F.pad(both, margins, mode=mode)
-        both = both.reshape(*lead, *both.shape[1:])
-        return PreparedFrames(both[..., :3, :, :], both[..., 3:, :, :], F.pad(known, margins))
+        margins = _margins(frames.shape[-2], frames.shape[-1])
+        return prepare_frames(frames, masks, fill=self.mean, margins=margins, padding=self.padding)
 
     def encode_alignment(self, prepared: PreparedFrames) -> Tensor:
         """Turn frames into the features by which they are aligned, each frame on its own.
