@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from tiny_training import TinyClips, tiny_module, tiny_trainer
 from vinpaint.callbacks import ClipLogger
+from vinpaint.training import STTNModule
 from vinpaint.video.film_strip import HOLE_COLOUR
 
 
@@ -48,6 +49,31 @@ def test_only_every_nth_validation_is_shown(tmp_path: Path) -> None:
     clip_logger = ClipLogger(folder=tmp_path / "clips", num_clips=1, every_n_validations=2)
     _run(CSVLogger(tmp_path), clip_logger, tmp_path, max_steps=6)
     assert sorted(p.name for p in (tmp_path / "clips").iterdir()) == ["0000002_clip0.png", "0000006_clip0.png"]
+
+
+class ExplainingModule(STTNModule):
+    """Shows each frame as it is given, and its hole."""
+
+    def pictures(
+        self, frames: torch.Tensor, masks: torch.Tensor, *, columns: int
+    ) -> dict[str, list[list[torch.Tensor]]]:
+        return {"holes": [[mask.expand(3, 16, 16) for mask in masks[:columns]]], "seen": [[frames[0]], [frames[1]]]}
+
+
+def test_a_module_that_explains_itself_adds_pictures_of_the_shown_clips(tmp_path: Path) -> None:
+    clip_logger = ClipLogger(folder=tmp_path / "clips", num_clips=1, num_frames=2, max_height=8)
+    trainer = tiny_trainer(tmp_path, callbacks=[clip_logger], max_steps=1, logger=False)
+    module = ExplainingModule(tiny_module().generator)
+    trainer.fit(module, DataLoader(TinyClips(1), batch_size=1), DataLoader(TinyClips(3), batch_size=2))
+    names = {f"0000001_clip0{kind}.png" for kind in ("", "_holes", "_seen")}
+    assert {p.name for p in (tmp_path / "clips").iterdir()} == names
+    seen = np.asarray(Image.open(tmp_path / "clips" / "0000001_clip0_seen.png")).astype(int)
+    assert seen.shape == (2 * 8 + 4, 8, 3)
+    averaged = TinyClips()[0]["frames"].unflatten(2, (8, 2)).unflatten(4, (8, 2)).mean(dim=(3, 5))
+    expected = (averaged * 255).permute(0, 2, 3, 1).numpy()
+    assert np.abs(seen[:8] - expected[0]).max() <= 1
+    assert np.abs(seen[12:] - expected[1]).max() <= 1
+    assert np.asarray(Image.open(tmp_path / "clips" / "0000001_clip0_holes.png")).shape == (8, 2 * 8 + 4, 3)
 
 
 def test_tensorboard_gets_the_pictures(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from vinpaint.batch import VideoBatch
 from vinpaint.errors import UserError
 from vinpaint.models.vgg import VGG16Features
 from vinpaint.training import Completion, DivergedError, STTNModule
-from vinpaint.training.gan_module import split_batch
+from vinpaint.training.micro_batches import split_batch
 
 
 def fit(module: L.LightningModule, batches: list[VideoBatch], **options: Any) -> L.Trainer:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import lightning as L
 import numpy as np
@@ -21,13 +22,32 @@ from vinpaint.ops.conversion import to_uint8
 from vinpaint.video.film_strip import film_strip, tint_hole
 
 
+@runtime_checkable
+class Explaining(Protocol):
+    """A module that can show how it completes a clip."""
+
+    def pictures(self, frames: Tensor, masks: Tensor, *, columns: int) -> dict[str, list[list[Tensor]]]:
+        """Make pictures of a clip.
+
+        Args:
+            frames: ``(T, 3, H, W)`` in [0, 1].
+            masks: ``(T, 1, H, W)`` in {0, 1}, 1 = hole.
+            columns: images per row at most.
+
+        Returns:
+            By name, rows of images ``(3, H, W)`` in [0, 1], all of one picture of one size.
+        """
+
+
 class ClipLogger(L.Callback):
     """Shows validation clips as strips: holes above, completed frames between, the truth below.
 
-    Weights & Biases and TensorBoard get the pictures; where neither is used they are written as PNGs.
+    A module that explains itself (:class:`Explaining`) adds its own pictures of the same clips. Weights & Biases and
+    TensorBoard get them all, as ``val/clips/<clip>`` and ``val/<picture>/<clip>``; where neither is used they are
+    written as PNGs.
 
     Args:
-        folder: where PNGs go, ``<step>_<clip>.png``.
+        folder: where PNGs go, ``<step>_<clip>.png`` and ``<step>_<clip>_<picture>.png``.
         num_clips: clips per validation, the first ones.
         num_frames: frames per strip, evenly spread over the clip.
         max_height: frames higher than this are shrunk, pixels.
@@ -49,7 +69,7 @@ class ClipLogger(L.Callback):
         self.max_height = max_height
         self.every_n_validations = every_n_validations
         self.num_validations = 0
-        self._strips: list[tuple[str, NDArray[np.uint8]]] = []
+        self._strips: list[tuple[str, dict[str, NDArray[np.uint8]]]] = []  # per clip, pictures by name
 
     def on_validation_batch_end(  # noqa: PLR0917 - the signature is Lightning's
         self,
@@ -66,17 +86,22 @@ class ClipLogger(L.Callback):
         clips = zip(batch["frames"], batch["masks"], outputs["completed"], batch["name"], strict=True)
         for frames, masks, completed, name in clips:
             if len(self._strips) < self.num_clips:
-                self._strips.append((name, self._strip(frames, masks, completed)))
+                pictures = {"clips": self._strip(frames, masks, completed)}
+                if isinstance(pl_module, Explaining):
+                    explained = pl_module.pictures(frames, masks, columns=self.num_frames)
+                    pictures |= {key: film_strip([self._row(row) for row in rows]) for key, rows in explained.items()}
+                self._strips.append((name, pictures))
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Hand the strips to the loggers."""
         if self._shown(trainer):
             loggers = [x for x in trainer.loggers if isinstance(x, (WandbLogger, TensorBoardLogger))]
-            for name, picture in self._strips:
-                for logger in loggers:
-                    _log(logger, f"val/clips/{name}", picture, trainer.global_step)
-                if not loggers:
-                    self._write(name, picture, trainer.global_step)
+            for name, pictures in self._strips:
+                for key, picture in pictures.items():
+                    for logger in loggers:
+                        _log(logger, f"val/{key}/{name}", picture, trainer.global_step)
+                    if not loggers:
+                        self._write(name if key == "clips" else f"{name}_{key}", picture, trainer.global_step)
         self._strips = []
         self.num_validations += not trainer.sanity_checking
 
@@ -94,19 +119,25 @@ class ClipLogger(L.Callback):
 
     def _strip(self, frames: Tensor, masks: Tensor, completed: Tensor) -> NDArray[np.uint8]:
         """Lay a clip out, ``(T, 3, H, W)`` and ``(T, 1, H, W)``."""
-        T, H = frames.shape[0], frames.shape[-2]
+        T = frames.shape[0]
         chosen = torch.linspace(0, T - 1, min(T, self.num_frames)).round().long().tolist()
         rows: list[list[NDArray[np.uint8]]] = []
-        scale = min(1.0, self.max_height / H)
         for clip, tinted in ((hide_holes(frames, masks), True), (completed, False), (frames, False)):
-            images, holes = clip[chosen].detach().float().cpu(), masks[chosen].detach().float().cpu()
-            if scale < 1:
-                size = (round(H * scale), round(frames.shape[-1] * scale))
-                images, holes = F.interpolate(images, size, mode="area"), F.interpolate(holes, size, mode="area")
-            row = list(to_uint8(images))
-            hidden = (holes[:, 0] > 0.5).numpy()
+            row = self._row(clip[chosen])
+            hidden = (self._shrunk(masks[chosen])[:, 0] > 0.5).numpy()
             rows.append([tint_hole(f, h, opacity=1.0) for f, h in zip(row, hidden, strict=True)] if tinted else row)
         return film_strip(rows)
+
+    def _row(self, images: Tensor | Sequence[Tensor]) -> list[NDArray[np.uint8]]:
+        """Turn images ``(N, 3, H, W)`` in [0, 1] into what a strip is made of."""
+        stacked = images if isinstance(images, Tensor) else torch.stack(list(images))
+        return list(to_uint8(self._shrunk(stacked)))
+
+    def _shrunk(self, images: Tensor) -> Tensor:
+        images = images.detach().float().cpu()
+        scale = min(1.0, self.max_height / images.shape[-2])
+        size = (round(images.shape[-2] * scale), round(images.shape[-1] * scale))
+        return F.interpolate(images, size, mode="area") if scale < 1 else images
 
     def _write(self, name: str, picture: NDArray[np.uint8], step: int) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)

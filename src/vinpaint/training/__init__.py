@@ -1,7 +1,20 @@
 """Lightning modules: how a network is trained, apart from what it is."""
 
+from vinpaint.training.cpnet_module import CPNetModule
+from vinpaint.training.fusion_data import FusionDataModule
+from vinpaint.training.fusion_module import FusionModule
 from vinpaint.training.gan_module import Completion, DivergedError, GANModule
 from vinpaint.training.recipe import Game, Optimization
 from vinpaint.training.sttn_module import STTNModule
 
-__all__ = ["Completion", "DivergedError", "GANModule", "Game", "Optimization", "STTNModule"]
+__all__ = [
+    "CPNetModule",
+    "Completion",
+    "DivergedError",
+    "FusionDataModule",
+    "FusionModule",
+    "GANModule",
+    "Game",
+    "Optimization",
+    "STTNModule",
+]

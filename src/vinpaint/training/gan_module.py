@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
@@ -20,6 +20,7 @@ from vinpaint.batch import VideoBatch, check_batch
 from vinpaint.errors import UserError
 from vinpaint.losses import AdversarialLoss, gradient_penalty
 from vinpaint.ops.compositing import composite
+from vinpaint.training.micro_batches import add_values, share_of, split_batch
 from vinpaint.training.random_state import RandomState, capture_random_state, restore_random_state
 from vinpaint.training.recipe import Game, Optimization
 
@@ -37,11 +38,16 @@ class Completion:
         fake: the clips the discriminator shall tell from true ones, ``(B, T, 3, H, W)`` in [0, 1]; ``None`` when
             there is no game to play on this batch.
         real: the true clips to set against them, same shape.
+        fake_share: how much of what was completed ``fake`` shows, 0 to 1: both players' losses of the game are
+            multiplied by it, so that what is left out of the game counts as 0 and not as the mean of the others.
+        shown: further scalars to log, which nobody minimises.
     """
 
     terms: dict[str, Tensor]
     fake: Tensor | None
     real: Tensor
+    fake_share: float = 1.0
+    shown: dict[str, Tensor] = field(default_factory=dict)
 
 
 class GANModule(LightningModule):
@@ -79,6 +85,10 @@ class GANModule(LightningModule):
         self.adversarial_loss = AdversarialLoss(self.game.gan_loss)
         self._random_state: RandomState | None = None  # after the last update
 
+    def draw(self, batch: VideoBatch) -> VideoBatch:
+        """Add to a batch what chance decides about it; once per update, however often its parts are completed."""
+        return batch
+
     @abstractmethod
     def complete(self, batch: VideoBatch, measures: dict[str, Tensor]) -> Completion:
         """Complete a micro-batch and price the result.
@@ -114,6 +124,7 @@ class GANModule(LightningModule):
         """Update the discriminator, then the generator."""
         if self.trainer.global_step == 0:
             check_batch(batch)  # once: its reductions would stall a GPU at every step
+        batch = self.draw(batch)
         generator_optimizer, *others = self._optimizers()
         for optimizer in others:
             # Lightning counts a step of every optimizer; only the generator's shall count as one.
@@ -138,11 +149,12 @@ class GANModule(LightningModule):
                 terms = dict(made.terms)
                 if self.discriminator is not None and made.fake is not None and self.game.adversarial_weight:
                     score = self.adversarial_loss.generator(self._scores(made.fake))
-                    terms["adversarial"] = self.game.adversarial_weight * score
-                share = _share(part, batch)
+                    terms["adversarial"] = self.game.adversarial_weight * made.fake_share * score
+                share = share_of(part, batch)
                 terms = {key: share * value for key, value in terms.items()}
                 self._backward(terms, synchronize=index == len(parts) - 1)
-                _add(logged, terms | {"loss": torch.stack(list(terms.values())).sum()})
+                add_values(logged, terms | {"loss": torch.stack(list(terms.values())).sum()})
+                add_values(logged, {key: share * value for key, value in made.shown.items()})
             self._step(generator_optimizer, self.generator)
 
         for schedule in self._schedules():
@@ -168,8 +180,9 @@ class GANModule(LightningModule):
         logged: dict[str, Tensor] = {}
         with self._only(self.discriminator):
             optimizer.zero_grad()
-            playing = [(p, m.real, m.fake.detach()) for p, m in zip(parts, made, strict=True) if m.fake is not None]
-            for index, (part, real, fake) in enumerate(playing):
+            playing = [(p, m, m.fake.detach()) for p, m in zip(parts, made, strict=True) if m.fake is not None]
+            for index, (part, completion, fake) in enumerate(playing):
+                real = completion.real
                 terms = {
                     "discriminator_real": self.adversarial_loss.real(self._scores(real)),
                     "discriminator_fake": self.adversarial_loss.fake(self._scores(fake)),
@@ -180,9 +193,9 @@ class GANModule(LightningModule):
                     penalty = gradient_penalty(self.discriminator, real, fake)
                     shown["gradient_penalty"] = penalty
                     terms["gradient_penalty"] = self.game.gradient_penalty_weight * penalty
-                share = _share(part, batch)
+                share = share_of(part, batch) * completion.fake_share
                 self._backward({k: share * v for k, v in terms.items()}, synchronize=index == len(playing) - 1)
-                _add(logged, {k: share * v for k, v in shown.items()})
+                add_values(logged, {k: share * v for k, v in shown.items()})
             self._step(optimizer, self.discriminator)
         return logged
 
@@ -276,30 +289,6 @@ class GANModule(LightningModule):
     def _schedules(self) -> list[LRScheduler]:
         found = self.lr_schedulers()
         return cast(list[LRScheduler], found if isinstance(found, list) else [found])
-
-
-def split_batch(batch: VideoBatch, size: int | None) -> list[VideoBatch]:
-    """Cut a batch into micro-batches of at most ``size`` clips (``None``: leave it whole)."""
-    B = len(batch["name"])
-    if size is None or size >= B:
-        return [batch]
-    return [
-        VideoBatch(
-            frames=batch["frames"][start : start + size],
-            masks=batch["masks"][start : start + size],
-            name=batch["name"][start : start + size],
-        )
-        for start in range(0, B, size)
-    ]
-
-
-def _share(part: VideoBatch, batch: VideoBatch) -> float:
-    return len(part["name"]) / len(batch["name"])
-
-
-def _add(totals: dict[str, Tensor], terms: dict[str, Tensor]) -> None:
-    for key, value in terms.items():
-        totals[key] = totals[key] + value.detach() if key in totals else value.detach()
 
 
 def _uncounted() -> None:

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from vinpaint.batch import VideoBatch
 from vinpaint.errors import UserError
-from vinpaint.losses import hole_l1, perceptual_and_style, valid_l1
-from vinpaint.models.vgg import VGG16Features
+from vinpaint.losses import hole_l1, valid_l1
 from vinpaint.ops.compositing import composite
 from vinpaint.training.gan_module import Completion, GANModule
+from vinpaint.training.perceptual import PerceptualTerms
 from vinpaint.training.recipe import Game, Optimization, plain
 
 
@@ -60,8 +60,6 @@ class STTNModule(GANModule):
             raise UserError(f"discriminate={discriminate!r}: choose composite or completed")
         self.hole_weight = hole_weight
         self.valid_weight = valid_weight
-        self.perceptual_weight = perceptual_weight
-        self.style_weight = style_weight
         self.discriminate = discriminate
         weights = {
             "hole_weight": hole_weight,
@@ -71,14 +69,9 @@ class STTNModule(GANModule):
             "discriminate": discriminate,
         }
         self.save_hyperparameters({**weights, **plain(self.game, self.optimization)}, logger=False)
-        self._vgg: list[VGG16Features] = []  # in a list it is no submodule: frozen, it belongs in no checkpoint
-        if perceptual_weight or style_weight:
-            if vgg_weights is None:
-                raise UserError(
-                    f"perceptual_weight={perceptual_weight:g}, style_weight={style_weight:g}: these losses need "
-                    "VGG-16; give vgg_weights=<file of an ImageNet VGG-16 state dict>, or set both weights to 0"
-                )
-            self._vgg.append(VGG16Features.from_file(vgg_weights))
+        self.perceptual = PerceptualTerms(
+            perceptual_weight=perceptual_weight, style_weight=style_weight, vgg_weights=vgg_weights
+        )
 
     def measure(self, batch: VideoBatch) -> dict[str, Tensor]:
         """Measure the share of the frames that holes cover."""
@@ -94,10 +87,6 @@ class STTNModule(GANModule):
             "hole": self.hole_weight * hole_l1(signed_completed, signed_frames, masks, area=area),
             "valid": self.valid_weight * valid_l1(signed_completed, signed_frames, masks, area=area),
         }
-        if self._vgg:
-            vgg = self._vgg[0].to(frames.device)
-            perceptual, style = perceptual_and_style(vgg, composited, frames)
-            terms["perceptual"] = self.perceptual_weight * perceptual
-            terms["style"] = self.style_weight * style
+        terms |= self.perceptual(composited, frames)
         fake = composited if self.discriminate == "composite" else completed
         return Completion(terms=terms, fake=fake, real=frames)
