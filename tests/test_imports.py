@@ -30,7 +30,7 @@ ROOMS: dict[str, set[str]] = {
     "callbacks": {"batch", "ops", "metrics", "video"},
 }
 FRONT = {  # these may import anything
-    *("config", "command", "api", "inpaint", "train", "evaluate"),
+    *("allocator", "config", "command", "api", "inpaint", "train", "evaluate"),
     *("evaluation_records", "evaluation_tables", "evaluation_workers", "protocols", "provenance"),
 }
 

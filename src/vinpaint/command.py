@@ -18,6 +18,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from vinpaint.allocator import keep_freed_memory
 from vinpaint.config import CONFIG_DIR, explain, groups, options
 from vinpaint.errors import UserError
 
@@ -61,6 +62,7 @@ def command(config_name: str) -> Callable[[Task], Callable[[], None]]:
             # Without it Hydra prints errors itself, with a trace, and exits before they can be told apart.
             os.environ.setdefault("HYDRA_FULL_ERROR", "1")
             warnings.formatwarning = functools.partial(_format_warning, config_name)
+            keep_freed_memory()
             try:
                 application()
             except KeyboardInterrupt:

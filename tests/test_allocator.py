@@ -1,0 +1,48 @@
+"""Memory that a process frees is there for its next tensor."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import resource, sys
+import torch
+from vinpaint.allocator import keep_freed_memory
+
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+kept = keep_freed_memory()
+for _ in range(2):
+    torch.ones(12_000_000)
+before = faults()
+for _ in range(10):
+    torch.ones(12_000_000)
+print(kept, faults() - before)
+"""
+
+
+def measure(**environment: str) -> tuple[bool, int]:
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    command = [sys.executable, "-c", PROGRAM]
+    printed = subprocess.run(command, env=plain | environment, capture_output=True, text=True, check=True, timeout=120)
+    kept, faults = printed.stdout.split()
+    return kept == "True", int(faults)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told")
+def test_freed_memory_is_used_again() -> None:
+    kept, faults = measure()
+    assert kept
+    assert faults < 1000  # ten tensors of 11,719 pages each
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told")
+def test_what_the_environment_says_is_left_alone() -> None:
+    kept, _ = measure(MALLOC_ARENA_MAX="2")
+    assert not kept
