@@ -14,6 +14,7 @@ from torch import Tensor
 
 from vinpaint.errors import UserError
 from vinpaint.inference.inpainter import MaskedClip
+from vinpaint.inference.kept_frame import KeptFrame, open_or_filled
 from vinpaint.inference.placement import Precision, place, resolve_device, resolve_precision
 from vinpaint.inference.reference_schedule import ReferenceSchedule, ScheduleKind
 from vinpaint.inference.resizing import resize_completed, resize_visible
@@ -164,30 +165,6 @@ class TwoPassInpainter:
         )
 
 
-class _Frame:
-    """A frame at the network's size and on its device, as small as it can be kept.
-
-    Attributes:
-        levels: ``(3, h, w)`` uint8, 0 in the hole.
-        hole: ``(1, h, w)`` bool.
-        features: for alignment, ``(C, h', w')``; empty before they are computed.
-        filled: the completed hole, ``(3, pixels of the hole)`` float32; None before completion.
-    """
-
-    def __init__(self, levels: Tensor, hole: Tensor) -> None:
-        self.levels = levels
-        self.hole = hole
-        self.features: Tensor = levels.new_empty(0)
-        self.filled: Tensor | None = None
-
-    def image(self, filled: Tensor | None) -> Tensor:
-        """The frame ``(3, h, w)`` float32 in [0, 1], its hole ``filled`` or black."""
-        image = self.levels.float().div_(255)
-        if filled is not None:
-            image[:, self.hole[0]] = filled
-        return image
-
-
 class _Pass:
     """One pass over a clip: completes its frames one after the other and keeps those that are still borrowed from."""
 
@@ -210,9 +187,9 @@ class _Pass:
         self.chunk_size = chunk_size
         self.as_completed = as_completed
         self.device = network.mean.device
-        self.frames: dict[int, _Frame] = {}
+        self.frames: dict[int, KeptFrame] = {}
 
-    def run(self) -> Iterator[tuple[int, _Frame]]:
+    def run(self) -> Iterator[tuple[int, KeptFrame]]:
         """Yield every frame with its number when it is completed."""
         order = range(self.clip.num_frames)[:: self.step]
         for position, target in enumerate(order):
@@ -238,7 +215,7 @@ class _Pass:
         for start in range(0, len(missing), self.chunk_size):
             chunk = missing[start : start + self.chunk_size]
             pixels, masks = self.clip.read(chunk)
-            loaded = [_Frame(*stored) for stored in zip(*self._shrink(pixels, masks), strict=True)]
+            loaded = [KeptFrame(*stored) for stored in zip(*self._shrink(pixels, masks), strict=True)]
             earlier = [None if self.as_completed is None else self.as_completed(index) for index in chunk]
             for index, frame, features in zip(chunk, loaded, self._features(loaded, earlier), strict=True):
                 frame.features = features.clone()  # a slice would keep its whole chunk alive
@@ -252,7 +229,7 @@ class _Pass:
         return images.mul(255).round_().to(torch.uint8), holes > 0.5
 
     @torch.no_grad()
-    def _complete(self, target: int, frame: _Frame) -> None:
+    def _complete(self, target: int, frame: KeptFrame) -> None:
         references = self.schedule.references(target)
         portions = (references[start : start + self.chunk_size] for start in range(0, len(references), self.chunk_size))
         completion = self.network.complete(
@@ -272,17 +249,12 @@ class _Pass:
         features = torch.stack([frame.features for frame in frames])
         return References(PreparedFrames(*(part.unsqueeze(0) for part in prepared)), features.unsqueeze(0))
 
-    def _features(self, frames: Sequence[_Frame], filled: Sequence[Tensor | None]) -> Tensor:
+    def _features(self, frames: Sequence[KeptFrame], filled: Sequence[Tensor | None]) -> Tensor:
         return self.network.encode_alignment(self._prepare(frames, filled))
 
-    def _prepare(self, frames: Sequence[_Frame], filled: Sequence[Tensor | None]) -> PreparedFrames:
+    def _prepare(self, frames: Sequence[KeptFrame], filled: Sequence[Tensor | None]) -> PreparedFrames:
         """Frames as the network reads them, ``(N, ...)``, their holes filled or, where that is None, open."""
-        images = [frame.image(values) for frame, values in zip(frames, filled, strict=True)]
-        masks = [
-            frame.hole if values is None else torch.zeros_like(frame.hole)
-            for frame, values in zip(frames, filled, strict=True)
-        ]
-        return self.network.prepare(torch.stack(images), torch.stack(masks).float())
+        return self.network.prepare(*open_or_filled(frames, filled))
 
 
 class _HoleStore:

@@ -1,0 +1,262 @@
+"""Completing clips frame by frame: the promises of an engine, and a plain form of the method."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from engine_promises import EnginePromises, complete, noise, wandering_box
+from vinpaint.errors import UserError
+from vinpaint.inference.inpainter import Inpainter, MaskedClip
+from vinpaint.inference.recurrent import RecurrentInpainter
+from vinpaint.inference.recurrent_references import RecurrentReferences
+from vinpaint.masks import ArrayMasks
+from vinpaint.models.cpnet import CPNet
+from vinpaint.models.flow.dis import DISFlow
+from vinpaint.models.flow.estimator import FlowPair
+from vinpaint.models.stra_net import Motion, References, STRANet
+from vinpaint.models.stra_net.motion import stack_motions
+from vinpaint.ops.conversion import mask_to_tensor, to_tensor
+from vinpaint.video import ArrayClip
+
+
+class CountingFlow:
+    """Dense inverse search that counts the pairs it was asked for."""
+
+    def __init__(self) -> None:
+        self.pairs = 0
+
+    def estimate(self, first: Tensor, second: Tensor) -> Tensor:
+        return self.both(first, second).forward
+
+    def both(self, first: Tensor, second: Tensor) -> FlowPair:
+        self.pairs += len(first)
+        return DISFlow(preset="ultrafast").both(first, second)
+
+
+def tiny_network(**options: Any) -> STRANet:
+    torch.manual_seed(1)
+    model = STRANet(
+        **{"channels": 4, "alignment_channels": 4, "alignment_size": 32, "flow": DISFlow(preset="ultrafast"), **options}
+    )
+    nn.init.normal_(model.affine.regressor.fc.weight, std=0.05)
+    return model.eval()
+
+
+SMALL: dict[str, Any] = {
+    "near_references": 2,
+    "distant_references": 2,
+    "reference_window": 5,
+    "device": "cpu",
+}
+
+
+def engine(network: STRANet | None = None, **options: Any) -> RecurrentInpainter:
+    return RecurrentInpainter(network or tiny_network(), **{**SMALL, **options})
+
+
+def arrays(num_frames: int = 12, height: int = 32, width: int = 48) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    rng = np.random.default_rng(4)
+    picture = np.repeat(np.repeat(rng.integers(0, 256, (height // 4, width // 2, 3), np.uint8), 4, 0), 4, 1)
+    frames = np.stack([picture[:, 2 * index : 2 * index + width] for index in range(num_frames)])
+    masks = np.zeros((num_frames, height, width), bool)
+    for index in range(num_frames):
+        masks[index, 6:20, 8 + index : 24 + index] = index != 3  # one frame has no hole
+    return frames, masks
+
+
+class TestRecurrent(EnginePromises):
+    look_ahead = 5
+
+    @pytest.fixture
+    def engine(self) -> Inpainter:
+        return engine()
+
+
+class TestFeatureDomain(EnginePromises):
+    look_ahead = 5
+
+    @pytest.fixture
+    def engine(self) -> Inpainter:
+        return engine(tiny_network(align_domain="feature"), reference_strategy="coverage", chunk_size=2)
+
+
+# ---------------------------------------------------------------- against a plain form
+
+
+@torch.no_grad()
+def offline(
+    network: STRANet, frames: NDArray[np.uint8], masks: NDArray[np.bool_], schedule: RecurrentReferences
+) -> Tensor:
+    """The method with everything in memory: no ring, no portions, nothing kept but frames and holes."""
+    images, holes = to_tensor(frames), mask_to_tensor(masks)
+    read = network.prepare(images, holes)
+    steps = network.flow.steps(type(read)(*(part.unsqueeze(0) for part in read)))
+    now, still = images.clone(), holes.clone()
+    for target in range(len(images)):
+        if not holes[target].any():
+            continue
+        prepared = network.prepare(now, still)
+        features = network.encode_alignment(prepared)
+        motions = dict(steps.walk(target, schedule.near_count))
+
+        def portion(indices: Sequence[int], motion: Motion | None) -> References:
+            chosen = list(indices)
+            parts = type(prepared)(*(part[chosen].unsqueeze(0) for part in prepared))  # noqa: B023
+            return References(parts, features[chosen].unsqueeze(0), motion)  # noqa: B023
+
+        near, distant = schedule.near(target), schedule.distant(target)
+        portions = [portion(near, stack_motions([motions[index] for index in near]))]
+        if distant:
+            portions.append(portion(distant, None))
+        completion = network.complete(
+            type(prepared)(*(part[target : target + 1] for part in prepared)),
+            features[target : target + 1],
+            portions,
+            size=(images.shape[-2], images.shape[-1]),
+        )
+        now[target] = completion.frame[0].clamp(0, 1)
+        still[target] = 0
+    return now
+
+
+@pytest.mark.parametrize("size", [(32, 48), (28, 40)])
+def test_streaming_equals_the_method_with_everything_in_memory(size: tuple[int, int]) -> None:
+    frames, masks = arrays(12, *size)
+    network = tiny_network()
+    schedule = RecurrentReferences(12, near=2, distant=2, window=5)
+    streamed = complete(engine(network, chunk_size=3), frames, masks)
+    assert torch.allclose(streamed, offline(network, frames, masks, schedule), atol=1e-5)
+    assert not torch.equal(streamed, complete(engine(network, recurrent=False), frames, masks))
+
+
+def test_without_recurrence_frames_do_not_depend_on_those_before() -> None:
+    frames, masks = arrays(8)
+    network = tiny_network()
+    alone = engine(network, recurrent=False, distant_references=0)
+    whole = complete(alone, frames, masks)
+    later = complete(alone, frames[2:], masks[2:])
+    assert torch.allclose(whole[4:], later[2:], atol=1e-6)
+    recurrent = engine(network, distant_references=0)
+    assert not torch.allclose(complete(recurrent, frames, masks)[4:], complete(recurrent, frames[2:], masks[2:])[2:])
+
+
+def test_the_flow_of_each_pair_of_neighbours_is_estimated_once() -> None:
+    frames, masks = arrays(12)
+    flow = CountingFlow()
+    complete(engine(tiny_network(flow=flow)), frames, masks)
+    assert flow.pairs == 11
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"alignment": "affine"},
+        {"alignment": "flow"},
+        {"flow_mode": "direct"},
+        {"similarity": "local"},
+        {"temporal": "cpnet"},
+        {"temporal": "vanilla", "align_domain": "feature"},
+        {"spatial": "off"},
+    ],
+    ids=str,
+)
+def test_every_ablation_completes_a_clip(options: dict[str, Any]) -> None:
+    frames, masks = arrays(6)
+    completed = complete(engine(tiny_network(**options)), frames, masks)
+    inside = mask_to_tensor(masks).expand_as(completed) > 0
+    assert completed[inside].std() > 0
+    assert torch.equal(completed[~inside], to_tensor(frames)[~inside])
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_is_close_to_full(precision: str) -> None:
+    frames, masks = arrays(5)
+    network = tiny_network()
+    before = copy.deepcopy(network.state_dict())
+    full, half = (complete(engine(network, precision=name), frames, masks) for name in ("fp32", precision))
+    assert (full - half).abs().mean() < 0.02
+    assert all(torch.equal(value, network.state_dict()[key]) for key, value in before.items())
+
+
+def test_memory_does_not_grow_with_length() -> None:
+    from vinpaint.inference.recurrent import _Run
+
+    frames, masks = noise(60, 16, 16), wandering_box(60, 16, 16)
+    schedule = RecurrentReferences(60, near=2, distant=4, window=10)
+    run = _Run(
+        MaskedClip(ArrayClip(frames), ArrayMasks(masks)), tiny_network(), references=schedule, recurrent=True,
+        chunk_size=4, keep_aligned=False,
+    )  # fmt: skip
+    kept = []
+    for target in range(60):
+        run.complete(target)
+        kept.append((len(run.frames), len(run.steps), len(run.hidden), len(run.pyramids)))
+    assert max(kept[20:45]) <= max(kept[:25])
+    assert kept[30][0] <= 10 + 1 + 4
+    assert kept[-1][0] <= 5
+
+
+# ---------------------------------------------------------------- which frames are references
+
+
+def test_up_to_nineteen_references_of_the_paper_are_taken_by_default() -> None:
+    schedule = RecurrentReferences(200, near=3, distant=13, window=30)
+    counts = {len(schedule.near(target)) + len(schedule.distant(target)) for target in range(30, 170)}
+    assert max(counts) <= 20
+    assert min(counts) >= 18
+
+
+@pytest.mark.parametrize("strategy", ["strided", "cpnet", "coverage"])
+def test_references_lie_in_the_window_and_are_kept(strategy: Any) -> None:
+    schedule = RecurrentReferences(70, near=2, distant=5, window=12, strategy=strategy)
+    hidden = {index: torch.rand(6, generator=torch.Generator().manual_seed(index)) for index in range(70)}
+    for target in range(70):
+        near, distant = schedule.near(target), schedule.distant(target, hidden)
+        chosen = (*near, *distant)
+        assert len(set(chosen)) == len(chosen)
+        assert target not in chosen
+        assert len(distant) <= 5
+        assert all(0 <= index < 70 and abs(index - target) <= 12 for index in chosen)
+        for earlier in range(target):
+            assert all(schedule.kept(index, earlier) for index in chosen if index <= earlier)
+
+
+def test_coverage_prefers_what_shows_the_hole() -> None:
+    schedule = RecurrentReferences(9, near=1, distant=2, window=4, strategy="coverage")
+    hidden = {index: torch.ones(4) for index in range(9)}
+    hidden[0], hidden[7] = torch.tensor([0.0, 0, 1, 1]), torch.tensor([1.0, 1, 0, 0])
+    hidden[1] = torch.tensor([0.0, 1, 1, 1])
+    assert schedule.distant(4, hidden) == (0, 7)
+
+
+# ---------------------------------------------------------------- wrong arguments
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"near_references": -1},
+        {"reference_window": 1},
+        {"reference_strategy": "random"},
+        {"chunk_size": 0},
+        {"device": "abacus"},
+        {"precision": "int8"},
+    ],
+    ids=lambda options: next(iter(options)),
+)
+def test_an_argument_that_cannot_be_says_what_can(options: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match="expected"):
+        engine(**options)
+
+
+def test_another_network_is_refused() -> None:
+    with pytest.raises(UserError, match="this engine runs a STRANet"):
+        RecurrentInpainter(CPNet(channels=4, alignment_size=32))  # type: ignore[arg-type]
