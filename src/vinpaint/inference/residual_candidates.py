@@ -116,12 +116,12 @@ class ReducedFrame:
     Attributes:
         image: ``(3, h, w)`` float32 in [0, 1], composited: known pixels are the means of the full-size ones.
         hole: ``(h, w)`` float32 in {0, 1}, 1 wherever the full-size hole covers any part of a pixel.
-        flows: flow from this frame to others that has been estimated already, ``(2, h, w)`` each.
+        flows: flow from this frame to earlier ones and back, as far as it has been estimated, ``(2, h, w)`` each.
     """
 
     image: Tensor
     hole: Tensor
-    flows: dict[int, Tensor] = field(default_factory=dict)
+    flows: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
 
 @runtime_checkable

@@ -37,7 +37,7 @@ def patch_features(frame: Tensor, cell: int) -> Tensor:
     contrast = (means[:, 6:7] - means[:, 5:6].square()).clamp_min(0).sqrt()
     features = torch.cat((means[:, :5], contrast), 1)
     around = F.pad(features, (1, 1, 1, 1), mode="replicate")
-    return F.unfold(around, 3)[0].unflatten(1, features.shape[-2:])
+    return F.unfold(around, 3).reshape(-1, *features.shape[-2:])
 
 
 def patch_attention(features: Tensor, queries: Tensor, keys: Tensor, *, sharpness: float = 10.0) -> Tensor:
@@ -77,9 +77,8 @@ def aggregate_patches(residual: Tensor, queries: Tensor, keys: Tensor, weights: 
     H, W = residual.shape[-2:]
     rows, columns = cell_grid((H, W), patch)
     padded = F.pad(residual, (0, columns * patch - W, 0, rows * patch - H))
-    tiles = padded.unflatten(1, (rows, patch)).unflatten(3, (columns, patch))  # (3, rows, patch, columns, patch)
-    tiles = tiles.permute(1, 3, 0, 2, 4).flatten(0, 1)  # (rows * columns, 3, patch, patch)
+    tiles = padded.reshape(3, rows, patch, columns, patch).permute(1, 3, 0, 2, 4).reshape(rows * columns, -1)
     filled = torch.zeros_like(tiles)
-    filled[queries] = (weights @ tiles[keys].flatten(1)).unflatten(1, tiles.shape[1:])
-    filled = filled.unflatten(0, (rows, columns)).permute(2, 0, 3, 1, 4).flatten(3, 4).flatten(1, 2)
-    return filled[:, :H, :W]
+    filled[queries] = weights @ tiles[keys]
+    whole = filled.reshape(rows, columns, 3, patch, patch).permute(2, 0, 3, 1, 4).reshape_as(padded)
+    return whole[:, :H, :W]

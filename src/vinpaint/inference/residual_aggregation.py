@@ -1,0 +1,176 @@
+"""High resolution around any engine: it completes a reduced clip, detail comes from the full-size frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, cast, get_args
+
+import torch
+from torch import Tensor
+
+from vinpaint.errors import UserError
+from vinpaint.inference.inpainter import Inpainter, MaskedClip
+from vinpaint.inference.residual_candidates import (
+    AggregationPlan,
+    CandidateScores,
+    PlanningInpainter,
+    ReducedFrame,
+)
+from vinpaint.inference.residual_flow_scores import FlowScores
+from vinpaint.inference.residual_gathering import (
+    HeldFrame,
+    cells_left_over,
+    hole_pixels,
+    spatial_residual,
+    temporal_residual,
+)
+from vinpaint.inference.residual_reduction import reduced_clip, resolve_scale
+from vinpaint.ops.compositing import composite
+from vinpaint.ops.conversion import mask_to_tensor, to_tensor
+from vinpaint.ops.residual_selection import SELECTIONS, Selection
+from vinpaint.ops.residuals import enlarge_frames, reduce_frames
+
+Residual = Literal["none", "temporal", "full"]
+
+
+@dataclass
+class _Pending:
+    """A frame whose reduced completion is known."""
+
+    held: HeldFrame
+    plan: AggregationPlan | None
+
+
+class ResidualAggregation:
+    """Completes a clip at its own size with an engine that sees it reduced, without any parameters.
+
+    The engine completes means over squares of ``lr_scale`` pixels. Its result is enlarged bilinearly, and the detail
+    that this lacks, frame minus enlarged reduced frame, is carried into the hole from references along the motion
+    between the completed reduced frames (temporal), and from patches of the same frame for what no reference shows
+    (spatial). Completed frames are references for later ones.
+
+    Frames leave in order, ``reach`` frames after the engine's; ``2 * reach + 1`` frames are held as 8-bit pixels,
+    however long the clip.
+
+    Args:
+        engine: what completes the reduced clip. One that resizes by itself should be told to work at ``native`` size.
+        scores: finds and scores references; None takes the engine's own plan if it is a
+            :class:`vinpaint.inference.residual_candidates.PlanningInpainter`, else :class:`FlowScores`.
+        lr_scale: 1, 2, 4, 8 or ``auto``, see :func:`vinpaint.inference.residual_reduction.resolve_scale`; 1 is the
+            engine alone.
+        residual: ``none`` enlarges bilinearly and no more, ``temporal`` takes detail from references, ``full`` also
+            from patches of the same frame.
+        select: how a pixel chooses among references, see :func:`vinpaint.ops.residual_selection.residual_sum`.
+        topk: references per pixel with ``select="topk"``.
+        temperature: disagreement, in [0, 1] of the colour range, that costs a factor of e with ``select="agree"``.
+        gate: a reference that disagrees more with the completed reduced frame is left out; None leaves none out.
+
+    Raises:
+        UserError: if an argument is none of these.
+
+    Source: STRA-Net (BMVC 2021), residual aggregation; HiFill (CVPR 2020) for the spatial part. The paper has
+    ``select="soft"`` without a gate; an engine may have made up other things than the references show, and detail of
+    something else must not be pasted, so references are judged by agreement here unless told otherwise.
+    """
+
+    def __init__(
+        self,
+        engine: Inpainter,
+        *,
+        scores: CandidateScores | None = None,
+        lr_scale: int | str = "auto",
+        residual: Residual = "full",
+        select: Selection = "topk",
+        topk: int = 3,
+        temperature: float = 0.01,
+        gate: float | None = 0.08,
+    ) -> None:
+        if residual not in get_args(Residual):
+            raise UserError(f"residual={residual}: expected {', '.join(get_args(Residual))}")
+        if select not in SELECTIONS:
+            raise UserError(f"select={select}: expected {', '.join(SELECTIONS)}")
+        if topk < 1 or temperature <= 0:
+            raise UserError(f"topk={topk}, temperature={temperature}: expected 1 or more, and more than 0")
+        if gate is not None and gate <= 0:
+            raise UserError(f"gate={gate}: expected more than 0, or null for none")
+        resolve_scale(lr_scale, (1, 1))  # what cannot be is refused here, not in the middle of a clip
+        self.engine = engine
+        self.scores = scores
+        self.lr_scale = lr_scale
+        self.residual: Residual = residual
+        self.select: Selection = select
+        self.topk = topk
+        self.temperature = temperature
+        self.gate = gate
+
+    def stream(self, clip: MaskedClip) -> Iterator[Tensor]:
+        """Complete ``clip``; see :class:`vinpaint.inference.inpainter.Inpainter`."""
+        scale = resolve_scale(self.lr_scale, (clip.height, clip.width))
+        if scale == 1:
+            yield from self.engine.stream(clip)
+            return
+        scores = self.scores
+        planned = scores is None and isinstance(self.engine, PlanningInpainter)
+        if scores is None and not planned:
+            scores = FlowScores()
+        reach = scores.reach if scores is not None else cast(PlanningInpainter, self.engine).reach
+        if self.residual == "none":
+            scores, reach = None, 0
+        small = reduced_clip(clip, scale)
+        completed: Iterator[tuple[Tensor, AggregationPlan | None]]
+        if planned and self.residual != "none":
+            completed = cast(PlanningInpainter, self.engine).stream_planned(small)
+        else:
+            completed = ((frame, None) for frame in self.engine.stream(small))
+        window: dict[int, _Pending] = {}
+        taken = 0
+        for target in range(clip.num_frames):
+            window.pop(target - reach - 1, None)
+            for index in range(taken, min(target + reach + 1, clip.num_frames)):
+                window[index] = self._take(clip, index, next(completed), scale)
+                taken = index + 1
+            yield self._finish(target, window, scores, scale)
+
+    @torch.no_grad()
+    def _take(
+        self, clip: MaskedClip, index: int, result: tuple[Tensor, AggregationPlan | None], scale: int
+    ) -> _Pending:
+        frames, holes = clip.read([index])
+        known, masks = to_tensor(frames), mask_to_tensor(holes)
+        reduced, covered = reduce_frames(known, masks, scale)
+        image = composite(reduced, result[0][None], covered)[0]
+        levels = torch.from_numpy(frames[0]).masked_fill(torch.from_numpy(holes[0])[..., None], 0)
+        held = HeldFrame(index, levels, torch.from_numpy(holes[0].copy()), ReducedFrame(image, covered[0, 0]))
+        return _Pending(held, result[1])
+
+    @torch.no_grad()
+    def _finish(self, target: int, window: dict[int, _Pending], scores: CandidateScores | None, scale: int) -> Tensor:
+        held = window[target].held
+        known = held.pixels()
+        if not held.hole.any():
+            return known
+        base = enlarge_frames(held.reduced.image[None], scale, held.size)[0]
+        if self.residual == "none":
+            return composite(known, base.clamp(0, 1), held.hole[None])
+        plan = window[target].plan
+        if plan is None and scores is not None:
+            plan = scores.plan(target, {index: pending.held.reduced for index, pending in window.items()})
+        plan = plan or AggregationPlan(())
+        references = {index: pending.held for index, pending in window.items()}
+        places = hole_pixels(held.hole)
+        residual, seen = temporal_residual(
+            held, references, plan.candidates, places, scale,
+            select=self.select, topk=self.topk, temperature=self.temperature, gate=self.gate,
+        )  # fmt: skip
+        detailed = base
+        detailed[:, held.hole] += residual
+        if self.residual == "full" and not bool(seen.all()):
+            left_over = held.hole.clone()
+            left_over[held.hole] = ~seen
+            spatial = plan.spatial or cells_left_over(held.reduced, left_over, scale)
+            if spatial is not None:
+                detailed[:, left_over] += spatial_residual(held, detailed, left_over, spatial, scale=scale)
+        finished = composite(known, detailed.clamp(0, 1), held.hole[None])
+        held.complete(finished)
+        return finished
