@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vinpaint.masks.files import open_sequence
+from vinpaint.masks.imposed import back_and_forth
 from vinpaint.masks.protocols import MaskError, MaskSequence
 from vinpaint.masks.sequences import resize_masks
 
@@ -39,12 +40,7 @@ class ObjectMask:
 
     @cached_property
     def _sequences(self) -> list[Path]:
-        if not self.folder.is_dir():
-            raise MaskError(f"mask bank {self.folder}: no such folder; name one that holds a folder per mask sequence")
-        found = sorted(p for p in self.folder.iterdir() if not p.name.startswith(".") and _may_hold_masks(p))
-        if not found:
-            raise MaskError(f"mask bank {self.folder}: nothing in it; expected a folder, zip or video per sequence")
-        return found
+        return list_bank(self.folder)
 
     def __call__(self, num_frames: int, height: int, width: int, rng: np.random.Generator) -> NDArray[np.bool_]:
         """Choose a sequence and a time: ``(num_frames, height, width)`` bool, true = hole."""
@@ -59,15 +55,28 @@ class ObjectMask:
         raise MaskError(f"mask bank {self.folder}: {_DRAWS} draws in a row held no hole; are the masks drawn in black?")
 
 
+def list_bank(folder: Path) -> list[Path]:
+    """List the mask sequences of a folder by name, without opening one: folders, zips, pictures and videos.
+
+    Raises:
+        MaskError: if the folder is not there or holds nothing.
+    """
+    if not folder.is_dir():
+        raise MaskError(f"mask bank {folder}: no such folder; name one that holds a folder per mask sequence")
+    found = sorted(p for p in folder.iterdir() if not p.name.startswith(".") and _may_hold_masks(p))
+    if not found:
+        raise MaskError(f"mask bank {folder}: nothing in it; expected a folder, zip or video per sequence")
+    return found
+
+
 def _times(sequence: MaskSequence, num_frames: int, rng: np.random.Generator) -> list[int]:
     """Frame numbers of a window, back and forth where the sequence is too short."""
     last = sequence.num_frames - 1
     if num_frames <= sequence.num_frames:
         start = int(rng.integers(sequence.num_frames - num_frames + 1))
         return list(range(start, start + num_frames))
-    period = max(2 * last, 1)
-    start = int(rng.integers(period))
-    return [last - abs(last - (start + step) % period) for step in range(num_frames)]
+    start = int(rng.integers(max(2 * last, 1)))
+    return back_and_forth(range(start, start + num_frames), sequence.num_frames)
 
 
 def _may_hold_masks(path: Path) -> bool:

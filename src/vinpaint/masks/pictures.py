@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from vinpaint.masks.protocols import MaskError
+
+_T = TypeVar("_T")
+
+MOST_OBJECTS = 32
+"""Levels up to which a grey picture is taken to number objects; no segmentation set has as many in a frame."""
 
 _LOSSY = {"JPEG", "MPO", "WEBP", "AVIF", "JPEG2000"}
 _LOSSY_THRESHOLD = 128
@@ -35,23 +41,42 @@ def read_picture(source: Path | IO[bytes], name: str) -> NDArray[np.bool_]:
     Raises:
         MaskError: if it is no picture, is damaged, or is a lossy picture too dark to hold a mask.
     """
-    try:
-        with Image.open(source) as image:
-            if image.format in _LOSSY:
-                (mask,) = threshold(np.asarray(image.convert("RGB"))[None], name)
-                return np.asarray(mask)
-            return _holes(image)
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise MaskError(f"mask {name} cannot be read as an image ({_reason(error)}): save it again, as PNG") from error
+    return _open(source, name, lambda image: _lossy(image, name) if image.format in _LOSSY else _holes(image))
+
+
+def read_objects(source: Path | IO[bytes], name: str) -> NDArray[np.integer]:
+    """Read one mask with its objects apart.
+
+    Grey levels and palette indices number objects; a picture with more than :data:`MOST_OBJECTS` levels numbers none
+    (its edges are smooth), and one in colour, with an alpha channel, in one bit or compressed with loss cannot.
+
+    Args:
+        source: file, or an open binary stream.
+        name: what to call the picture in an error.
+
+    Returns:
+        ``(H, W)`` unsigned, 0 where there is no hole, else the object's number; all of the hole is object 1 where none
+        are numbered. Its nonzero pixels are those of :func:`read_picture`.
+
+    Raises:
+        MaskError: as :func:`read_picture`.
+    """
+
+    def objects(image: Image.Image) -> NDArray[np.integer]:
+        if image.format in _LOSSY:
+            return _lossy(image, name).astype(np.uint8)
+        if image.mode in ("L", "P"):
+            labels = np.asarray(image)
+            if np.count_nonzero(np.bincount(labels.ravel(), minlength=256)[1:]) <= MOST_OBJECTS:
+                return labels
+        return _holes(image).astype(np.uint8)
+
+    return _open(source, name, objects)
 
 
 def picture_size(source: Path | IO[bytes], name: str) -> tuple[int, int]:
     """Height and width of a picture in pixels, from its header alone."""
-    try:
-        with Image.open(source) as image:
-            return image.height, image.width
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise MaskError(f"mask {name} cannot be read as an image ({_reason(error)}): save it again, as PNG") from error
+    return _open(source, name, lambda image: (image.height, image.width))
 
 
 def threshold(frames: NDArray[np.uint8], name: str) -> NDArray[np.bool_]:
@@ -75,6 +100,18 @@ def threshold(frames: NDArray[np.uint8], name: str) -> NDArray[np.bool_]:
             "(255) holes; save labels as PNG"
         )
     return np.asarray(level >= _LOSSY_THRESHOLD)
+
+
+def _open(source: Path | IO[bytes], name: str, read: Callable[[Image.Image], _T]) -> _T:
+    try:
+        with Image.open(source) as image:
+            return read(image)
+    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise MaskError(f"mask {name} cannot be read as an image ({_reason(error)}): save it again, as PNG") from error
+
+
+def _lossy(image: Image.Image, name: str) -> NDArray[np.bool_]:
+    return np.asarray(threshold(np.asarray(image.convert("RGB"))[None], name)[0])
 
 
 def _holes(image: Image.Image) -> NDArray[np.bool_]:
