@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from vinpaint.data.clip_windows import ClipWindows
+from vinpaint.data.composite import CompositeClips
 from vinpaint.data.dataset import VideoClipDataset, VideoSample, WholeClipDataset
 from vinpaint.data.davis import DAVIS_2016, DavisClips
 from vinpaint.data.evaluation import EvaluationClip, EvaluationSet
 from vinpaint.data.folder import FolderClips
+from vinpaint.data.image_motion import ImageMotion
+from vinpaint.data.mixture import MixtureWindows
 from vinpaint.data.procedural import ProceduralClip, ProceduralClips
 from vinpaint.data.sources import ClipList, ClipSource, DataError, FileSource
+from vinpaint.data.windows import Window, WindowDataset, WindowRequest, WindowSource
 from vinpaint.data.youtube_vos import YouTubeVOSClips
 
 if TYPE_CHECKING:
@@ -19,18 +24,26 @@ __all__ = [
     "DAVIS_2016",
     "ClipList",
     "ClipSource",
+    "ClipWindows",
+    "CompositeClips",
     "DataError",
     "DavisClips",
     "EvaluationClip",
     "EvaluationSet",
     "FileSource",
     "FolderClips",
+    "ImageMotion",
+    "MixtureWindows",
     "ProceduralClip",
     "ProceduralClips",
     "VideoClipDataset",
     "VideoInpaintingDataModule",
     "VideoSample",
     "WholeClipDataset",
+    "Window",
+    "WindowDataset",
+    "WindowRequest",
+    "WindowSource",
     "YouTubeVOSClips",
 ]
 

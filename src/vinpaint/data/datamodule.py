@@ -14,6 +14,7 @@ from vinpaint.data.evaluation import EvaluationSet
 from vinpaint.data.loading import EpochSampler, ResumableLoader, ShareSampler, begin_worker, default_workers
 from vinpaint.data.sampling import Sampling
 from vinpaint.data.sources import ClipSource, DataError
+from vinpaint.data.windows import Motion, WindowDataset, WindowRequest, WindowSource
 from vinpaint.masks import MaskGenerator
 
 Stage = Literal["train", "val", "test"]
@@ -23,18 +24,21 @@ class VideoInpaintingDataModule(LightningDataModule):
     """Windows of clips to train on and whole clips to judge on, with holes.
 
     Args:
-        train: clips to train on; none for a module that only evaluates.
+        train: clips to train on, or a source of windows that come with their holes; none for a module that only
+            evaluates.
         val: clips to judge on between epochs.
         test: clips to judge on at the end; those of ``val`` when not given.
-        mask: what draws the holes of training windows.
+        mask: what draws the holes of training windows that are cut from clips.
         val_mask: what draws the holes of ``val`` and ``test``; ``own`` for the masks that come with the clips, the
             generator ``mask`` when not given. Drawn holes are seeded by the clip's name.
         height: rows in pixels that clips are resized to.
         width: columns in pixels.
         num_frames: frames of a training window.
-        sampling: ``consecutive``, ``random`` or ``mixed`` frames of a training window.
-        flip_probability: share of the training windows that are mirrored, 0 to 1.
+        sampling: ``consecutive``, ``random`` or ``mixed`` frames of a training window that is cut from a clip.
+        flip_probability: share of the training windows cut from clips that are mirrored, 0 to 1.
         samples_per_epoch: training windows of an epoch; one of every clip when not given.
+        motion: give training windows their true ``affine`` maps or ``flow`` too, see
+            :class:`vinpaint.data.windows.Window`; only a source of windows may know them.
         val_num_frames: only the first frames of a clip of ``val`` and ``test``; all when not given.
         val_dilation: how often the holes of ``val`` and ``test`` grow by a 3x3 cross.
         batch_size: windows of a training step over all devices together.
@@ -53,7 +57,7 @@ class VideoInpaintingDataModule(LightningDataModule):
     def __init__(
         self,
         *,
-        train: Sequence[ClipSource] | None,
+        train: Sequence[ClipSource] | WindowSource | None,
         val: Sequence[ClipSource] | None,
         mask: MaskGenerator,
         test: Sequence[ClipSource] | None = None,
@@ -64,6 +68,7 @@ class VideoInpaintingDataModule(LightningDataModule):
         sampling: Sampling = "mixed",
         flip_probability: float = 0.5,
         samples_per_epoch: int | None = None,
+        motion: Motion | None = None,
         val_num_frames: int | None = 20,
         val_dilation: int = 0,
         batch_size: int = 8,
@@ -72,6 +77,8 @@ class VideoInpaintingDataModule(LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        if motion is not None and train is not None and not isinstance(train, WindowSource):
+            raise DataError(f"motion={motion}: only data=image_motion and parts of data=mixture may know it")
         self._train, self._val, self._test = train, val, test if test is not None else val
         self._mask = mask
         self._val_mask: MaskGenerator | Literal["own"] = mask if val_mask is None else val_mask
@@ -86,6 +93,7 @@ class VideoInpaintingDataModule(LightningDataModule):
             "sampling",
             "flip_probability",
             "samples_per_epoch",
+            "motion",
             "val_num_frames",
             "val_dilation",
             "batch_size",
@@ -125,13 +133,20 @@ class VideoInpaintingDataModule(LightningDataModule):
             seed=h["seed"] if seed is None else seed,
         )
 
-    def training_set(self) -> VideoClipDataset:
+    def training_set(self) -> VideoClipDataset | WindowDataset:
         """The training windows.
 
         Raises:
             DataError: if there are no clips to train on.
         """
         h = self.hparams
+        if isinstance(self._train, WindowSource):
+            return WindowDataset(
+                self._train,
+                WindowRequest(h["num_frames"], h["height"], h["width"], h["motion"]),
+                samples_per_epoch=h["samples_per_epoch"],
+                seed=h["seed"],
+            )
         return VideoClipDataset(
             self._clips("train"),
             self._mask,
@@ -192,7 +207,8 @@ class VideoInpaintingDataModule(LightningDataModule):
         return DataLoader(dataset, batch_size=1, sampler=sampler, **self._loading())
 
     def _clips(self, stage: Stage) -> Sequence[ClipSource]:
-        clips = {"train": self._train, "val": self._val, "test": self._test}[stage]
+        train = None if isinstance(self._train, WindowSource) else self._train
+        clips = {"train": train, "val": self._val, "test": self._test}[stage]
         if clips is None:
             raise DataError(f"no clips for {stage}: give data.{stage}")
         if len(clips) == 0:
