@@ -38,20 +38,3 @@ def affine_warp(images: Tensor, theta: Tensor, *, align_corners: bool, size: tup
             theta.float(), [images.shape[0], images.shape[1], height, width], align_corners=align_corners
         )
         return F.grid_sample(images.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=align_corners)
-
-
-def half_pixel_theta(theta: Tensor, size: tuple[int, int]) -> Tensor:
-    """Turn affine maps of the ``align_corners=True`` convention into maps that mean the same at every size.
-
-    Args:
-        theta: ``(..., 2, 3)``, for images of ``size``; -1 and 1 are the centres of the outermost pixels.
-        size: (height, width) in pixels.
-
-    Returns:
-        ``(..., 2, 3)`` float32 for ``align_corners=False``: -1 and 1 are the outer edges of the image. Taken as they
-        are, maps for a 432x240 frame would be wrong by up to a quarter of a pixel at 1728x960.
-    """
-    height, width = size
-    scale = theta.new_tensor([(max(width, 2) - 1) / width, (max(height, 2) - 1) / height], dtype=torch.float32)
-    linear = theta[..., :2].float() * scale.unsqueeze(1) / scale
-    return torch.cat([linear, (theta[..., 2].float() * scale).unsqueeze(-1)], dim=-1)

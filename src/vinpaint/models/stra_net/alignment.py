@@ -13,7 +13,8 @@ from vinpaint.models.cpnet.alignment import AffineEncoder, AffineRegressor
 from vinpaint.models.cpnet.preparation import PreparedFrames
 from vinpaint.models.stra_net.motion import Motion
 from vinpaint.models.stra_net.temporal import Features
-from vinpaint.ops.affine import affine_warp, half_pixel_theta
+from vinpaint.ops.affine import affine_warp
+from vinpaint.ops.lifting import lift_affine
 from vinpaint.ops.visibility import visible_pixels
 from vinpaint.ops.warp import backward_warp
 
@@ -62,7 +63,7 @@ class Placement(NamedTuple):
             if images.shape[-2:] == size:
                 warped = affine_warp(flat, theta, align_corners=True)
             else:
-                warped = affine_warp(flat, half_pixel_theta(theta, size), align_corners=False)
+                warped = affine_warp(flat, lift_affine(theta, size), align_corners=False)
         else:
             assert self.motion is not None
             flow = self.motion.flow.flatten(0, 1)
