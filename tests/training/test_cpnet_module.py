@@ -7,14 +7,10 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch import nn
 
-from tiny_training import OnBatchEnd, tiny_trainer
-from vinpaint.batch import VideoBatch
-from vinpaint.data import ProceduralClips, VideoInpaintingDataModule
+from tiny_reference_training import clips, fit, resumed_and_whole, weights
 from vinpaint.errors import UserError
-from vinpaint.masks import MovingMask
 from vinpaint.models.cpnet import CPNet
 from vinpaint.models.hifill_discriminator import HiFillDiscriminator
 from vinpaint.models.vgg import VGG16Features
@@ -30,28 +26,6 @@ def network() -> CPNet:
     made = CPNet(channels=4, alignment_size=32)
     nn.init.normal_(made.A_Regressor.fc.weight, std=0.02)
     return made
-
-
-def clips(num_clips: int = 2, *, size: int = 24, num_frames: int = 3) -> VideoBatch:
-    generator = torch.Generator().manual_seed(1)
-    masks = torch.zeros(num_clips, num_frames, 1, size, size)
-    for clip in range(num_clips):
-        for time in range(num_frames):
-            masks[clip, time, :, 4:12, 2 * time : 8 + 2 * time + clip] = 1
-    frames = torch.rand(num_clips, num_frames, 3, size, size, generator=generator)
-    return VideoBatch(frames=frames, masks=masks, name=[f"clip{i}" for i in range(num_clips)])
-
-
-def fit(module: CPNetModule, batches: list[VideoBatch], **options: Any) -> list[dict[str, float]]:
-    seen: list[dict[str, float]] = []
-    record = OnBatchEnd(lambda _, out: seen.append({k: v.item() for k, v in out.items()}))
-    trainer = tiny_trainer(**{"max_steps": len(batches), "callbacks": [record], **options})
-    trainer.fit(module, DataLoader(batches, batch_size=None))
-    return seen
-
-
-def weights(module: nn.Module) -> Tensor:
-    return torch.cat([p.detach().flatten() for p in module.parameters()])
 
 
 @pytest.mark.parametrize("size", [24, 20])
@@ -189,29 +163,9 @@ def test_bf16_trains_on_the_same_losses() -> None:
 
 
 def test_a_resumed_run_ends_where_it_would_have_ended(tmp_path: Path) -> None:
-    def run(checkpoint: Path | None, updates: int) -> Tensor:
-        size = {"height": 16, "width": 16}
-        data = VideoInpaintingDataModule(
-            train=ProceduralClips(num_clips=50, num_frames=4, seed=1, **size),
-            val=ProceduralClips(num_clips=1, num_frames=3, seed=2, **size),
-            mask=MovingMask(),
-            num_frames=3,
-            samples_per_epoch=4,
-            batch_size=2,
-            num_workers=0,
-            **size,
-        )
-        torch.manual_seed(7 if checkpoint is None else 99)  # a resumed run may not depend on its own seed
-        module = CPNetModule(network(), **PLAIN, completed_reference_probability=0.5)
-        torch.manual_seed(7 if checkpoint is None else 99)
-        trainer = tiny_trainer(tmp_path, max_steps=updates, max_epochs=-1, enable_checkpointing=True)
-        trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-        trainer.save_checkpoint(tmp_path / f"{updates}.ckpt")
-        return weights(module)
-
-    whole = run(None, 5)
-    run(None, 3)
-    assert torch.equal(run(tmp_path / "3.ckpt", 5), whole)
+    make = lambda: CPNetModule(network(), **PLAIN, completed_reference_probability=0.5)  # noqa: E731
+    resumed, whole = resumed_and_whole(make, tmp_path, size=16, updates=5, resume_after=3)
+    assert torch.equal(resumed, whole)
 
 
 def test_pictures_show_alignment_and_attention() -> None:

@@ -47,7 +47,7 @@ class ClipLogger(L.Callback):
     written as PNGs.
 
     Args:
-        folder: where PNGs go, ``<step>_<clip>.png`` and ``<step>_<clip>_<picture>.png``.
+        folder: where PNGs go, ``<step>_<clip>.png``; further pictures go into folders beside it, named for the picture.
         num_clips: clips per validation, the first ones.
         num_frames: frames per strip, evenly spread over the clip.
         max_height: frames higher than this are shrunk, pixels.
@@ -101,7 +101,8 @@ class ClipLogger(L.Callback):
                     for logger in loggers:
                         _log(logger, f"val/{key}/{name}", picture, trainer.global_step)
                     if not loggers:
-                        self._write(name if key == "clips" else f"{name}_{key}", picture, trainer.global_step)
+                        folder = self.folder if key == "clips" else self.folder.with_name(key)
+                        _write(folder, name, picture, trainer.global_step)
         self._strips = []
         self.num_validations += not trainer.sanity_checking
 
@@ -139,13 +140,14 @@ class ClipLogger(L.Callback):
         size = (round(images.shape[-2] * scale), round(images.shape[-1] * scale))
         return F.interpolate(images, size, mode="area") if scale < 1 else images
 
-    def _write(self, name: str, picture: NDArray[np.uint8], step: int) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        safe_name = re.sub(r"[^\w.-]+", "_", name)
-        path = self.folder / f"{step:07d}_{safe_name}.png"
-        partial = path.with_suffix(".partial")
-        Image.fromarray(picture).save(partial, format="png")
-        os.replace(partial, path)
+
+def _write(folder: Path, name: str, picture: NDArray[np.uint8], step: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    safe_name = re.sub(r"[^\w.-]+", "_", name)
+    path = folder / f"{step:07d}_{safe_name}.png"
+    partial = path.with_suffix(".partial")
+    Image.fromarray(picture).save(partial, format="png")
+    os.replace(partial, path)
 
 
 def _log(logger: WandbLogger | TensorBoardLogger, key: str, picture: NDArray[np.uint8], step: int) -> None:

@@ -5,6 +5,7 @@ from vinpaint.training.fusion_data import FusionDataModule
 from vinpaint.training.fusion_module import FusionModule
 from vinpaint.training.gan_module import Completion, DivergedError, GANModule
 from vinpaint.training.recipe import Game, Optimization
+from vinpaint.training.stra_net_module import STRANetModule
 from vinpaint.training.sttn_module import STTNModule
 
 __all__ = [
