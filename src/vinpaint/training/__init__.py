@@ -17,5 +17,6 @@ __all__ = [
     "GANModule",
     "Game",
     "Optimization",
+    "STRANetModule",
     "STTNModule",
 ]
