@@ -23,6 +23,7 @@ from vinpaint.ops.conversion import to_uint8
 from vinpaint.video import ArrayClip, ClipReader, open_clip, open_writer
 
 DEFAULT_MODEL = "flow_guided"
+NO_REFINEMENT = "none"
 
 PathLike = str | Path
 MaskSpec = PathLike | Sequence[int]
@@ -55,6 +56,7 @@ def load_inpainter(
     model: str | nn.Module | Inpainter = DEFAULT_MODEL,
     *,
     weights: PathLike | None = None,
+    refine: str = NO_REFINEMENT,
     overrides: Sequence[str] = (),
 ) -> Inpainter:
     """Make an engine that completes clips.
@@ -63,24 +65,32 @@ def load_inpainter(
         model: a name of ``conf/model``, a network of your own (``forward(frames, masks) -> completed``), or an engine,
             which is returned as it is.
         weights: what the network's weights are loaded from; ``"random"`` leaves them as initialised.
-        overrides: Hydra overrides such as ``["model.engine.max_references=4"]``, for a model given by name.
+        refine: a name of ``conf/refine``: ``stra`` completes a reduced clip and carries detail into it from the
+            full-size frames, ``bilinear`` enlarges it and no more, ``none`` is the engine alone.
+        overrides: Hydra overrides such as ``["model.engine.max_references=4"]``, for a model given by name, and
+            ``["refine.lr_scale=4"]`` for any.
 
     Returns:
         The engine; call ``engine.stream(MaskedClip(clip, masks))``.
     """
-    if isinstance(model, nn.Module):
-        return WindowInpainter(model)
-    if not isinstance(model, str):
-        return model
-    return inpainter_from_config(_model_config(model, overrides), weights)
+    if isinstance(model, str):
+        config = _config(model, [f"refine={refine}", *overrides])
+        return inpainter_from_config(config.model, weights, refine=config.refine)
+    engine: Inpainter = WindowInpainter(model) if isinstance(model, nn.Module) else model
+    if refine == NO_REFINEMENT:
+        return engine
+    return _refined(engine, compose("inpaint", [f"refine={refine}", *overrides]).refine)
 
 
-def inpainter_from_config(node: DictConfig, weights: PathLike | None = None) -> Inpainter:
+def inpainter_from_config(
+    node: DictConfig, weights: PathLike | None = None, *, refine: DictConfig | None = None
+) -> Inpainter:
     """Build the engine of a composed ``model`` node, with its network if it has one.
 
     Args:
         node: ``config.model``: ``name``, ``network`` (or null) and ``engine``.
         weights: see :func:`load_inpainter`.
+        refine: ``config.refine``: what is built around the engine; None: nothing.
 
     Raises:
         UserError: if the network has no weights, or they do not fit.
@@ -88,16 +98,14 @@ def inpainter_from_config(node: DictConfig, weights: PathLike | None = None) -> 
     if node.network is None:
         if weights is not None:
             raise ConfigError(f"model={node.name} has no weights to load; leave out weights={weights}")
-        engine: Inpainter = build(node.engine)
-        return engine
+        return _refined(build(node.engine), refine)
     if weights is None:
         raise ConfigError(
             f"model={node.name} needs weights=<folder or file>; train it with vinpaint-train model={node.name}, "
             f"or pass weights={RANDOM_WEIGHTS} to run it untrained"
         )
     network = _untrained(node) if weights == RANDOM_WEIGHTS else _network(node, weights)
-    engine = build(node.engine, model=network.eval())
-    return engine
+    return _refined(build(node.engine, model=network.eval()), refine)
 
 
 def inpaint_video(
@@ -107,6 +115,7 @@ def inpaint_video(
     *,
     model: str | nn.Module | Inpainter = DEFAULT_MODEL,
     weights: PathLike | None = None,
+    refine: str = NO_REFINEMENT,
     dilation: int = 0,
     overwrite: bool = False,
     reader: Literal["auto", "decord", "pyav"] = "auto",
@@ -125,6 +134,7 @@ def inpaint_video(
             ``<name>_completed.mp4`` in the working folder if not given.
         model: see :func:`load_inpainter`.
         weights: see :func:`load_inpainter`.
+        refine: see :func:`load_inpainter`.
         dilation: how many times the hole is dilated by a 3x3 cross (pixels it grows).
         overwrite: whether an existing output may be replaced.
         reader: ``auto``, ``decord`` or ``pyav``.
@@ -139,7 +149,7 @@ def inpaint_video(
     Raises:
         UserError: if the clip, the masks, the model or the output cannot be used as asked.
     """
-    inpainter = load_inpainter(model, weights=weights)
+    inpainter = load_inpainter(model, weights=weights, refine=refine)
     with open_clip(video, reader=reader, frame_rate=frame_rate) as clip:
         holes = open_masks(masks, num_frames=clip.num_frames, height=clip.height, width=clip.width, dilation=dilation)
         path = Path(output) if output is not None else Path(f"{clip.name}_completed.mp4")
@@ -155,6 +165,7 @@ def inpaint_frames(
     *,
     model: str | nn.Module | Inpainter = DEFAULT_MODEL,
     weights: PathLike | None = None,
+    refine: str = NO_REFINEMENT,
 ) -> NDArray[np.uint8]:
     """Complete frames held in memory.
 
@@ -163,12 +174,14 @@ def inpaint_frames(
         masks: ``(T, H, W)`` bool, true = hole.
         model: see :func:`load_inpainter`.
         weights: see :func:`load_inpainter`.
+        refine: see :func:`load_inpainter`.
 
     Returns:
         The completed frames, ``(T, H, W, 3)`` uint8 RGB, equal to ``frames`` outside the hole.
     """
+    inpainter = load_inpainter(model, weights=weights, refine=refine)
     clip = MaskedClip(ArrayClip(frames), ArrayMasks(masks))
-    return np.stack([to_uint8(frame) for frame in load_inpainter(model, weights=weights).stream(clip)])
+    return np.stack([to_uint8(frame) for frame in inpainter.stream(clip)])
 
 
 def write_completed(
@@ -219,8 +232,20 @@ def _network(node: DictConfig, weights: PathLike) -> nn.Module:
     return load_weights(cast(nn.Module, build(node.network)), weights)
 
 
-def _model_config(name: str, overrides: Sequence[str] = ()) -> DictConfig:
+def _refined(engine: Inpainter, refine: DictConfig | None) -> Inpainter:
+    """Build what refines around an engine, if anything does."""
+    if refine is None:
+        return engine
+    refined: Inpainter = build(refine, engine=engine)
+    return refined
+
+
+def _model_config(name: str) -> DictConfig:
+    node: DictConfig = _config(name).model
+    return node
+
+
+def _config(name: str, overrides: Sequence[str] = ()) -> DictConfig:
     if name not in options("model"):
         compose("inpaint", [f"model={name}"])  # raises, naming the nearest model
-    node: DictConfig = compose("inpaint", [f"model={name}", *overrides]).model
-    return node
+    return compose("inpaint", [f"model={name}", *overrides])

@@ -41,6 +41,7 @@ def main(config: DictConfig) -> None:
     vinpaint-inpaint input=clip.mp4 masks=logo.png               one image for the whole clip
     vinpaint-inpaint input=frames/ masks=[10,20,64,48] output=completed   a box x,y,w,h; a folder of PNGs out
     vinpaint-inpaint input=clips/ masks=masks/ output=out/       every clip of a folder; masks/<clip> belongs to it
+    vinpaint-inpaint input=big.mp4 masks=masks/ refine=stra      done at reduced size, detail from the full-size clip
     vinpaint-inpaint -m input=a.mp4,b.mp4 masks=logo.png         one run per value
 
     Size, frame rate, timestamps and audio are the input's; known pixels stay as they are.
@@ -51,7 +52,7 @@ def main(config: DictConfig) -> None:
     jobs = list(_jobs(config))
     for job in jobs:
         _check_output(job.output, overwrite=config.overwrite)
-    inpainter = inpainter_from_config(config.model, config.weights)
+    inpainter = inpainter_from_config(config.model, config.weights, refine=config.refine)
     failed = []
     for job in jobs:
         try:
@@ -219,7 +220,7 @@ def _complete_demo(config: DictConfig) -> None:
     output = Path(config.output or "vinpaint_demo.mp4")
     _check_output(output, overwrite=config.overwrite)
     frames: list[Tensor] = []
-    inpainter = inpainter_from_config(config.model, config.weights)
+    inpainter = inpainter_from_config(config.model, config.weights, refine=config.refine)
     _complete(inpainter, clip, masks, output, config, on_frame=lambda _, frame: frames.append(frame))
     numbers = range(clip.num_frames)
     completed, truth = torch.stack(frames), to_tensor(clip.read(numbers))

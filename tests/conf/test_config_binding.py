@@ -16,7 +16,7 @@ from vinpaint.config import CONFIG_DIR, ConfigError, build, compose, keys, optio
 COMMANDS = sorted(path.stem for path in CONFIG_DIR.glob("*.yaml"))
 
 # Arguments that the code passes because no YAML can: built networks, and the parameters of an optimiser.
-PASSED_BY_CODE = {"model", "generator", "discriminator", "params", "optimizer", "network", "weights_dir"}
+PASSED_BY_CODE = {"model", "generator", "discriminator", "params", "optimizer", "network", "weights_dir", "engine"}
 
 CHOICES = [
     pytest.param(command, group, option, id=f"{command}-{group}={option}")

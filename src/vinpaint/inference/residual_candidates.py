@@ -126,13 +126,12 @@ class ReducedFrame:
 
 @runtime_checkable
 class CandidateScores(Protocol):
-    """Finds and scores candidates on completed reduced frames, for engines that do not tell their own.
+    """Finds and scores candidates on completed reduced frames, for engines that do not tell their own."""
 
-    Attributes:
-        reach: frames between a target and its farthest reference.
-    """
-
-    reach: int
+    @property
+    def reach(self) -> int:
+        """Frames between a target and its farthest reference."""
+        ...
 
     def plan(self, target: int, frames: Mapping[int, ReducedFrame]) -> AggregationPlan:
         """Plan one frame.
@@ -146,13 +145,12 @@ class CandidateScores(Protocol):
 
 @runtime_checkable
 class PlanningInpainter(Protocol):
-    """An engine that knows what it filled each frame from.
+    """An engine that knows what it filled each frame from."""
 
-    Attributes:
-        reach: frames between a target and its farthest reference.
-    """
-
-    reach: int
+    @property
+    def reach(self) -> int:
+        """Frames between a target and its farthest reference."""
+        ...
 
     def stream_planned(self, clip: MaskedClip) -> Iterator[tuple[Tensor, AggregationPlan]]:
         """Complete ``clip`` like :meth:`Inpainter.stream`, each frame with its plan; it need not be composited."""
