@@ -30,8 +30,10 @@ ROOMS: dict[str, set[str]] = {
     "callbacks": {"batch", "ops", "metrics", "video"},
 }
 FRONT = {  # these may import anything
-    *("allocator", "config", "command", "api", "inpaint", "train", "evaluate"),
-    *("evaluation_records", "evaluation_tables", "evaluation_workers", "protocols", "provenance"),
+    *("allocator", "benchmark", "benchmark_case", "benchmark_roofline", "benchmark_tables"),
+    *("config", "command", "api", "inpaint", "inpaint_jobs", "train", "evaluate"),
+    *("evaluation_job", "evaluation_pictures", "evaluation_records", "evaluation_tables", "evaluation_workers"),
+    *("job_record", "published_rows", "sweeps", "protocols", "provenance", "report", "reporting"),
 }
 
 # Libraries that only the named rooms may import, at any depth of a file.
