@@ -12,17 +12,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from engine_promises import EnginePromises, complete, noise, wandering_box
+from engine_promises import EnginePromises, assert_kept, complete, noise, wandering_box
 from vinpaint.errors import UserError
 from vinpaint.inference.inpainter import Inpainter, MaskedClip
 from vinpaint.inference.recurrent import RecurrentInpainter
 from vinpaint.inference.recurrent_references import RecurrentReferences
+from vinpaint.inference.recurrent_run import RecurrentRun
+from vinpaint.inference.residual_candidates import AffineMap, FlowMap, PlanningInpainter
 from vinpaint.masks import ArrayMasks
 from vinpaint.models.cpnet import CPNet
 from vinpaint.models.flow.dis import DISFlow
 from vinpaint.models.flow.estimator import FlowPair
 from vinpaint.models.stra_net import Motion, References, STRANet
 from vinpaint.models.stra_net.motion import stack_motions
+from vinpaint.ops.affine import affine_warp
 from vinpaint.ops.conversion import mask_to_tensor, to_tensor
 from vinpaint.video import ArrayClip
 
@@ -64,7 +67,7 @@ def engine(network: STRANet | None = None, **options: Any) -> RecurrentInpainter
 
 def arrays(num_frames: int = 12, height: int = 32, width: int = 48) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     rng = np.random.default_rng(4)
-    picture = np.repeat(np.repeat(rng.integers(0, 256, (height // 4, width // 2, 3), np.uint8), 4, 0), 4, 1)
+    picture = np.repeat(np.repeat(rng.integers(0, 256, (height, width, 3), np.uint8), 4, 0), 4, 1)[:height]
     frames = np.stack([picture[:, 2 * index : 2 * index + width] for index in range(num_frames)])
     masks = np.zeros((num_frames, height, width), bool)
     for index in range(num_frames):
@@ -187,20 +190,21 @@ def test_half_precision_is_close_to_full(precision: str) -> None:
 
 
 def test_memory_does_not_grow_with_length() -> None:
-    from vinpaint.inference.recurrent import _Run
-
-    frames, masks = noise(60, 16, 16), wandering_box(60, 16, 16)
-    schedule = RecurrentReferences(60, near=2, distant=4, window=10)
-    run = _Run(
-        MaskedClip(ArrayClip(frames), ArrayMasks(masks)), tiny_network(), references=schedule, recurrent=True,
-        chunk_size=4, keep_aligned=False,
-    )  # fmt: skip
+    frames, masks = noise(30, 16, 16), wandering_box(30, 16, 16)
+    run = RecurrentRun(
+        MaskedClip(ArrayClip(frames), ArrayMasks(masks)),
+        tiny_network(),
+        references=RecurrentReferences(30, near=2, distant=2, window=5),
+        recurrent=True,
+        chunk_size=4,
+        keep_aligned=False,
+    )
     kept = []
-    for target in range(60):
+    for target in range(30):
         run.complete(target)
-        kept.append((len(run.frames), len(run.steps), len(run.hidden), len(run.pyramids)))
-    assert max(kept[20:45]) <= max(kept[:25])
-    assert kept[30][0] <= 10 + 1 + 4
+        kept.append((len(run.frames), len(run.steps), len(run.hidden)))
+    assert kept[8:24:3] == kept[11:27:3]  # the stride of the distant references
+    assert max(kept)[0] <= 5 + 1 + 5
     assert kept[-1][0] <= 5
 
 
@@ -260,3 +264,64 @@ def test_an_argument_that_cannot_be_says_what_can(options: dict[str, Any]) -> No
 def test_another_network_is_refused() -> None:
     with pytest.raises(UserError, match="this engine runs a STRANet"):
         RecurrentInpainter(CPNet(channels=4, alignment_size=32))  # type: ignore[arg-type]
+
+
+# ---------------------------------------------------------------- high resolution
+
+
+@pytest.mark.parametrize("size", [(64, 96), (62, 91)])
+@pytest.mark.parametrize("residual", ["none", "temporal", "full"])
+def test_a_reduced_network_completes_a_clip_of_any_size(residual: str, size: tuple[int, int]) -> None:
+    frames, masks = arrays(6, *size)
+    completed = complete(engine(lr_scale=4, residual=residual), frames, masks)
+    assert_kept(completed, frames, masks)
+
+
+def test_detail_comes_from_references() -> None:
+    frames, masks = arrays(6, 64, 96)
+    plain, temporal = (complete(engine(lr_scale=2, residual=kind), frames, masks) for kind in ("none", "temporal"))
+    assert not torch.equal(plain, temporal)
+
+
+def test_the_plan_names_each_reference_once_per_kind_and_places_it_as_the_network_did() -> None:
+    frames, masks = arrays(8, 31, 45)
+    clip = MaskedClip(ArrayClip(frames), ArrayMasks(masks))
+    inpainter = engine(tiny_network(similarity="local"), chunk_size=3)
+    assert isinstance(inpainter, PlanningInpainter)
+    planned = list(inpainter.stream_planned(clip))
+    assert torch.equal(torch.stack([completed for completed, _ in planned]), complete(inpainter, frames, masks))
+    schedule = RecurrentReferences(8, near=2, distant=2, window=5)
+    assert not planned[3][1].candidates  # no hole
+    for target in (0, 2, 5):
+        candidates = planned[target][1].candidates
+        near, distant = schedule.near(target), schedule.distant(target)
+        by_kind = {
+            kind: sorted(c.index for c in candidates if isinstance(c.position, kind)) for kind in (AffineMap, FlowMap)
+        }
+        assert by_kind == {AffineMap: sorted((*near, *distant)), FlowMap: sorted(near)}
+        assert all(c.logits.shape == (31, 45) for c in candidates)
+        assert all((c.visible is None) == isinstance(c.position, AffineMap) for c in candidates)
+    places = torch.tensor([[3.0, 4.0], [40.0, 29.0]])
+    network = inpainter.model
+    prepared = network.prepare_clip(to_tensor(frames)[None, :2], mask_to_tensor(masks)[None, :2])
+    aligned = network.complete_in_clip(prepared, 0, keep_aligned=True).aligned
+    theta = aligned[0].placement.theta
+    assert theta is not None
+    first = next(c for c in planned[0][1].candidates if c.index == 1 and isinstance(c.position, AffineMap))
+    y, x = torch.meshgrid(torch.arange(32.0), torch.arange(48.0), indexing="ij")
+    ramp = affine_warp(torch.stack((x, y))[None], theta[0], align_corners=True)[0]
+    moved = first.position(places)
+    for place, where in zip(places.long(), moved, strict=True):
+        if 0 <= where[0] <= 47 and 0 <= where[1] <= 31:
+            assert torch.allclose(ramp[:, place[1], place[0]], where, atol=1e-3)
+
+
+def test_patch_attention_is_handed_on() -> None:
+    frames, masks = arrays(3, 64, 128)
+    inpainter = engine(tiny_network(alignment="flow"))
+    plans = [plan for _, plan in inpainter.stream_planned(MaskedClip(ArrayClip(frames), ArrayMasks(masks)))]
+    spatial = plans[0].spatial
+    assert spatial is not None
+    assert spatial.grid == (4, 8)
+    assert torch.allclose(spatial.weights.sum(1), torch.ones(len(spatial.queries)), atol=1e-5)
+    assert not set(spatial.queries.tolist()) & set(spatial.keys.tolist())

@@ -1,0 +1,183 @@
+"""One run of STRA-Net over a clip."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vinpaint.inference.inpainter import MaskedClip
+from vinpaint.inference.kept_frame import KeptFrame, open_or_filled
+from vinpaint.inference.recurrent_references import RecurrentReferences
+from vinpaint.models.cpnet import PreparedFrames
+from vinpaint.models.stra_net import Completion, Motion, References, STRANet
+from vinpaint.models.stra_net.motion import stack_motions
+from vinpaint.models.stra_net.temporal import Features
+
+_COARSE = 8
+"""Pixels per side of the cells in which holes are compared when references are chosen by coverage."""
+
+
+class Borrowed(NamedTuple):
+    """What a target was completed from.
+
+    Attributes:
+        completion: of the network.
+        indices: the references of each of its ``aligned`` portions.
+    """
+
+    completion: Completion
+    indices: tuple[tuple[int, ...], ...]
+
+
+class RecurrentRun:
+    """One run over a clip: completes its frames one after the other and keeps those that are still borrowed from."""
+
+    def __init__(
+        self,
+        clip: MaskedClip,
+        network: STRANet,
+        *,
+        references: RecurrentReferences,
+        recurrent: bool,
+        chunk_size: int,
+        keep_aligned: bool,
+    ) -> None:
+        self.clip = clip
+        self.network = network
+        self.references = references
+        self.recurrent = recurrent
+        self.chunk_size = chunk_size
+        self.keep_aligned = keep_aligned
+        self.device = network.mean.device
+        self.frames: dict[int, KeptFrame] = {}
+        self.hidden: dict[int, Tensor] = {}
+        self.pyramids: dict[int, Features] = {}
+        self.steps: dict[int, tuple[Motion, Motion]] = {}
+        self.end = 0  # first frame not yet read
+
+    @torch.no_grad()
+    def complete(self, target: int) -> tuple[Tensor, Borrowed | None]:
+        """Complete a frame ``(3, H, W)``, all before it having been completed; None: it has no hole."""
+        self._read_until(min(target + self.references.reach + 1, self.clip.num_frames))
+        frame = self.frames[target]
+        completed, borrowed = frame.image(None), None
+        if frame.hole.any():
+            borrowed = self._complete(target, frame)
+            completed = borrowed.completion.frame[0].clamp(0, 1)
+            if self.recurrent:
+                frame.filled = completed[:, frame.hole[0]]
+                frame.features = frame.features.new_empty(0)  # what was computed of it had a hole
+                self.pyramids.pop(target, None)
+        self._forget(target + 1)
+        return completed.cpu(), borrowed
+
+    def _read_until(self, end: int) -> None:
+        while self.end < end:
+            indices = range(self.end, min(self.end + self.chunk_size, end))
+            pixels, masks = self.clip.read(indices)
+            holes = torch.from_numpy(masks).unsqueeze(1).to(self.device)
+            levels = torch.from_numpy(pixels).to(self.device).movedim(-1, -3)
+            hidden = F.avg_pool2d(holes.float(), _COARSE, ceil_mode=True, count_include_pad=False).flatten(1)
+            for index, image, hole, cells in zip(indices, levels, holes, hidden, strict=True):
+                # copies: a view would keep its whole chunk alive
+                self.frames[index] = KeptFrame(torch.where(hole, 0, image).contiguous(), hole.clone())
+                self.hidden[index] = cells.clone()
+            self.end = indices[-1] + 1
+
+    def _forget(self, coming: int) -> None:
+        kept = {index for index in self.frames if index >= coming or self.references.kept(index, coming)}
+        self.frames = {index: self.frames[index] for index in kept}
+        self.hidden = {index: self.hidden[index] for index in kept}
+        self.pyramids = {index: value for index, value in self.pyramids.items() if index in kept}
+        self.steps = {index: step for index, step in self.steps.items() if index >= coming - self.references.near_count}
+
+    def _complete(self, target: int, frame: KeptFrame) -> Borrowed:
+        near = self.references.near(target)
+        distant = self.references.distant(target, self.hidden) if self.network.uses_affine else ()
+        motions = self._motions(target, near) if self.network.uses_flow else {}
+        portions = [(chunk, True) for chunk in self._chunks(near)] + [(chunk, False) for chunk in self._chunks(distant)]
+        uses_affine = self.network.uses_affine
+        completion = self.network.complete(
+            self._prepare([frame], [None]),
+            self._features([target]) if uses_affine else None,
+            (self._portion(chunk, motions if is_near else {}) for chunk, is_near in portions),
+            size=(self.clip.height, self.clip.width),
+            keep_aligned=self.keep_aligned,
+        )
+        indices = (
+            chunk
+            for chunk, is_near in portions
+            for wanted in (uses_affine, is_near and self.network.uses_flow)
+            if wanted
+        )
+        return Borrowed(completion, tuple(indices))
+
+    def _chunks(self, indices: Sequence[int]) -> list[tuple[int, ...]]:
+        return [tuple(indices[start : start + self.chunk_size]) for start in range(0, len(indices), self.chunk_size)]
+
+    def _portion(self, indices: tuple[int, ...], motions: Mapping[int, Motion]) -> References:
+        """References as the network reads them, completed ones without a hole: ``(1, R, ...)``."""
+        frames = [self.frames[index] for index in indices]
+        prepared = self._prepare(frames, [frame.filled for frame in frames])
+        return References(
+            PreparedFrames(*(part.unsqueeze(0) for part in prepared)),
+            self._features(indices).unsqueeze(0) if self.network.uses_affine else None,
+            stack_motions([motions[index] for index in indices]) if motions else None,
+            self._pyramid(indices) if self.network.align_domain == "feature" else None,
+        )
+
+    def _features(self, indices: Sequence[int]) -> Tensor:
+        """Features for alignment ``(R, C, h, w)``, computed of frames that have none."""
+        missing = [self.frames[index] for index in indices if not self.frames[index].features.numel()]
+        if missing:
+            encoded = self.network.encode_alignment(self._prepare(missing, [frame.filled for frame in missing]))
+            for frame, features in zip(missing, encoded, strict=True):
+                frame.features = features.clone()
+        return torch.stack([self.frames[index].features for index in indices])
+
+    def _pyramid(self, indices: Sequence[int]) -> Features:
+        """Features that are copied, ``(1, R, C, h, w)`` for each scale, computed of frames that have none."""
+        missing = [index for index in indices if index not in self.pyramids]
+        if missing:
+            frames = [self.frames[index] for index in missing]
+            encoded = self.network.encode_copy(self._prepare(frames, [frame.filled for frame in frames]))
+            for position, index in enumerate(missing):
+                self.pyramids[index] = tuple(level[position].clone() for level in encoded)
+        return tuple(
+            torch.stack(levels).unsqueeze(0)
+            for levels in zip(*(self.pyramids[index] for index in indices), strict=True)
+        )
+
+    def _motions(self, target: int, near: Sequence[int]) -> dict[int, Motion]:
+        """Motion ``(1, ...)`` from a frame to those near it."""
+        branch = self.network.flow
+        if branch.mode == "direct":
+            here = self._as_read(target)
+            return {index: branch.between(here, self._as_read(index))[0] for index in near}
+        motions: dict[int, Motion] = {}
+        for step in (1, -1):
+            index = target + step
+            while index in near:
+                onward, back = self._step(min(index, index - step))
+                link = onward if step > 0 else back
+                before = motions.get(index - step)
+                motions[index] = link if before is None else before.then(link)
+                index += step
+        return motions
+
+    def _step(self, index: int) -> tuple[Motion, Motion]:
+        """Motion from a frame to the next, and back, estimated once."""
+        if index not in self.steps:
+            self.steps[index] = self.network.flow.between(self._as_read(index), self._as_read(index + 1))
+        return self.steps[index]
+
+    def _as_read(self, index: int) -> PreparedFrames:
+        return self._prepare([self.frames[index]], [None])
+
+    def _prepare(self, frames: Sequence[KeptFrame], filled: Sequence[Tensor | None]) -> PreparedFrames:
+        """Frames as the network reads them, ``(N, ...)``, their holes filled or, where that is None, open."""
+        return self.network.prepare(*open_or_filled(frames, filled))
