@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Literal, get_args
 
 import cv2
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vinpaint.errors import UserError
-from vinpaint.inference.inpainter import MaskedClip
+from vinpaint.inference.inpainter import MaskedClip, no_earlier_frame
 from vinpaint.ops.compositing import composite, hide_holes
 from vinpaint.ops.conversion import mask_to_tensor, to_tensor
 
@@ -43,7 +43,13 @@ class IdentityInpainter:
 
     def stream(self, clip: MaskedClip) -> Iterator[Tensor]:
         """Complete ``clip``; see :class:`vinpaint.inference.inpainter.Inpainter`."""
-        for index in range(clip.num_frames):
+        yield from self.stream_from(clip, 0, no_earlier_frame)
+
+    def stream_from(
+        self, clip: MaskedClip, start: int, earlier: Callable[[int], NDArray[np.uint8]]
+    ) -> Iterator[Tensor]:
+        """Go on with ``clip``; see :class:`vinpaint.inference.inpainter.ResumableInpainter`."""
+        for index in range(start, clip.num_frames):
             frames, holes = clip.read([index])
             yield hide_holes(to_tensor(frames[0]), mask_to_tensor(holes[0]), self.level)
 
@@ -75,7 +81,13 @@ class DiffusionInpainter:
 
     def stream(self, clip: MaskedClip) -> Iterator[Tensor]:
         """Complete ``clip``; see :class:`vinpaint.inference.inpainter.Inpainter`."""
-        for index in range(clip.num_frames):
+        yield from self.stream_from(clip, 0, no_earlier_frame)
+
+    def stream_from(
+        self, clip: MaskedClip, start: int, earlier: Callable[[int], NDArray[np.uint8]]
+    ) -> Iterator[Tensor]:
+        """Go on with ``clip``; see :class:`vinpaint.inference.inpainter.ResumableInpainter`."""
+        for index in range(start, clip.num_frames):
             frames, holes = clip.read([index])
             filled = diffuse(frames[0], holes[0], method=self.method, radius=self.radius)
             yield composite(to_tensor(frames[0]), to_tensor(filled), mask_to_tensor(holes[0]))
@@ -106,9 +118,15 @@ class TemporalMedianInpainter:
 
     def stream(self, clip: MaskedClip) -> Iterator[Tensor]:
         """Complete ``clip``; see :class:`vinpaint.inference.inpainter.Inpainter`."""
+        yield from self.stream_from(clip, 0, no_earlier_frame)
+
+    def stream_from(
+        self, clip: MaskedClip, start: int, earlier: Callable[[int], NDArray[np.uint8]]
+    ) -> Iterator[Tensor]:
+        """Go on with ``clip``; see :class:`vinpaint.inference.inpainter.ResumableInpainter`."""
         near: deque[tuple[NDArray[np.uint8], NDArray[np.bool_]]] = deque()
-        read = 0
-        for index in range(clip.num_frames):
+        read = max(start - self.radius, 0)
+        for index in range(start, clip.num_frames):
             for number in range(read, min(index + self.radius + 1, clip.num_frames)):
                 frames, holes = clip.read([number])
                 near.append((frames[0], holes[0]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from typing import Protocol, runtime_checkable
 
@@ -76,3 +76,28 @@ class Inpainter(Protocol):
             the input's to the bit (``value / 255``), and what lay under the hole has no influence.
         """
         ...
+
+
+@runtime_checkable
+class ResumableInpainter(Inpainter, Protocol):
+    """An engine that can go on in the middle of a clip."""
+
+    def stream_from(
+        self, clip: MaskedClip, start: int, earlier: Callable[[int], NDArray[np.uint8]]
+    ) -> Iterator[Tensor]:
+        """Complete ``clip`` from a frame on, those before it being completed already.
+
+        Args:
+            clip: the whole clip.
+            start: the first frame to complete, in ``[0, num_frames]``.
+            earlier: gives a frame before ``start`` as the same engine completed it, ``(H, W, 3)`` uint8 RGB.
+
+        Yields:
+            What ``stream`` yields from that frame on; the same once written as 8-bit levels.
+        """
+        ...
+
+
+def no_earlier_frame(index: int) -> NDArray[np.uint8]:
+    """What a clip that begins with its first frame has for the frames before it."""
+    raise IndexError(f"frame {index} was asked for, but none has been completed yet")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import dropwhile, islice
 from typing import Literal, Protocol, cast, runtime_checkable
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vinpaint.errors import UserError
-from vinpaint.inference.inpainter import MaskedClip
+from vinpaint.inference.inpainter import MaskedClip, no_earlier_frame
 from vinpaint.inference.placement import Precision, place, resolve_device, resolve_precision
 from vinpaint.inference.resizing import resize_completed, resize_visible
 from vinpaint.inference.schedule import Window, window_schedule
@@ -114,20 +114,29 @@ class WindowInpainter:
 
     def stream(self, clip: MaskedClip) -> Iterator[Tensor]:
         """Complete ``clip``; see :class:`vinpaint.inference.inpainter.Inpainter`."""
+        yield from self.stream_from(clip, 0, no_earlier_frame)
+
+    def stream_from(
+        self, clip: MaskedClip, start: int, earlier: Callable[[int], NDArray[np.uint8]]
+    ) -> Iterator[Tensor]:
+        """Go on with ``clip``; see :class:`vinpaint.inference.inpainter.ResumableInpainter`.
+
+        Every window that a frame to come takes part in is completed, again where an earlier start had done so.
+        """
         network = self._place()
         was_training = network.training
         network.eval()
         try:
-            yield from self._stream(clip, network)
+            yield from self._stream(clip, network, start)
         finally:
             network.train(was_training)
 
-    def _stream(self, clip: MaskedClip, network: nn.Module) -> Iterator[Tensor]:
+    def _stream(self, clip: MaskedClip, network: nn.Module, start: int) -> Iterator[Tensor]:
         pending: dict[int, _PendingFrame] = {}
         inputs = _WindowInputs(clip, network, self.size, resolve_device(self.device, network), self.chunk_size)
         # features needed within the stretch that a reference spends as a neighbour are kept over it
         ahead = -(-max(self.reference_stride, 2 * self.neighbor_radius + 1) // self.neighbor_stride) + 1
-        for window, coming in _look_ahead(self._schedule(clip.num_frames), ahead):
+        for window, coming in _look_ahead(self._schedule(clip.num_frames, start), ahead):
             new = [index for index in window.neighbors if index not in pending]
             if new:
                 frames, holes = clip.read(new)
@@ -139,7 +148,9 @@ class WindowInpainter:
                     pending[index].add(self._cut_levels(completed), self.blend)
             final = coming[0].neighbors.start if coming else clip.num_frames
             for index in [index for index in sorted(pending) if index < final]:
-                yield self._finish(pending.pop(index), inputs)
+                frame = pending.pop(index)
+                if index >= start:
+                    yield self._finish(frame, inputs)
             inputs.keep({index for later in coming for index in (*later.neighbors, *later.references)})
 
     @torch.no_grad()
@@ -158,14 +169,16 @@ class WindowInpainter:
     def _cut_levels(self, frames: Tensor) -> Tensor:
         return frames if self.quantize == "round" else frames.mul(255).floor_().div_(255)
 
-    def _schedule(self, num_frames: int) -> Iterator[Window]:
-        return window_schedule(
+    def _schedule(self, num_frames: int, start: int = 0) -> Iterator[Window]:
+        """The windows in which frames from ``start`` on take part."""
+        windows = window_schedule(
             num_frames,
             neighbor_radius=self.neighbor_radius,
             neighbor_stride=self.neighbor_stride,
             reference_stride=self.reference_stride,
             max_references=self.max_references,
         )
+        return dropwhile(lambda window: window.neighbors.stop <= start, windows)
 
     def _place(self) -> nn.Module:
         """The network on its device and in its precision; a copy, laid out for convolutions, unless it already is."""

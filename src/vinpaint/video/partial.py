@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import weakref
@@ -87,6 +88,18 @@ class PartialOutput:
                 raise ClipError(f"{path}: holds other things ({foreign[0]}); choose an empty or new folder")
         if not self.overwrite:
             raise ClipError(f"{path}: exists already; choose another name, or allow it with overwrite=true")
+
+
+def remove_abandoned(path: Path) -> None:
+    """Remove what killed processes left of an output; only for who knows that nobody else is writing it.
+
+    Args:
+        path: the final name.
+    """
+    name = re.compile(re.escape(f".{path.stem}.") + r"[0-9a-f]{8}\.partial" + re.escape(path.suffix))
+    if path.parent.is_dir():
+        for entry in [entry for entry in path.parent.iterdir() if name.fullmatch(entry.name)]:
+            _remove(entry, os.getpid())
 
 
 def _swap_folders(new: Path, old: Path) -> None:
