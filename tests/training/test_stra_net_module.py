@@ -173,6 +173,21 @@ def test_a_reference_given_whole_leaves_less_over() -> None:
     assert shares[1] < 0.2 * shares[0]
 
 
+def test_true_flow_is_followed_where_the_data_knows_it() -> None:
+    module = module_of(network(alignment="flow"), true_flow=True, leftover_probability=0.0)
+    batch = clips(2, size=64)
+    with pytest.raises(UserError, match=r"set data\.motion=flow, or true_flow=false"):
+        module.complete(module.draw(batch), {})
+    # frames that move 3 pixels to the right from one to the next
+    batch["frames"] = torch.stack([batch["frames"][:, 0].roll(3 * time, dims=-1) for time in range(3)], dim=1)
+    flow = torch.zeros(2, 2, 2, 64, 64)
+    flow[:, :, 0] = 3.0
+    known = {**batch, "flow_forward": flow, "flow_backward": -flow}
+    assert module.complete(module.draw(known), {}).shown["alignment_flow"] < 1e-6
+    wrong = {**batch, "flow_forward": -flow, "flow_backward": flow}
+    assert module.complete(module.draw(wrong), {}).shown["alignment_flow"] > 0.05
+
+
 def test_vgg_terms_are_on_the_result_and_left_out_where_there_is_none(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="training without these two losses"):
         module = STRANetModule(network())

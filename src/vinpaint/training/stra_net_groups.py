@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
 from torch import Tensor
 
+from vinpaint.errors import UserError
 from vinpaint.losses import alignment_l1
+from vinpaint.models.flow.estimator import FlowPair
 from vinpaint.models.stra_net import Aligned, Completion, STRANet
 from vinpaint.ops.compositing import composite
 from vinpaint.training.targets import TargetBatch
@@ -69,17 +71,30 @@ class Group(NamedTuple):
         return composite(temporal, self.completed.spatial, self.completed.leftover)
 
 
-def complete_groups(network: STRANet, batch: STRANetBatch, *, spatial: bool) -> Iterator[Group]:
+def complete_groups(
+    network: STRANet, batch: STRANetBatch, *, spatial: bool, true_flow: bool = False
+) -> Iterator[Group]:
     """Complete the targets of a batch, group by group.
 
     Args:
         network: what completes them.
         batch: clips and their draws.
         spatial: whether the spatial aggregation takes part.
+        true_flow: whether flow is that of the batch, ``flow_forward`` and ``flow_backward`` between neighbours,
+            ``(B, T - 1, 2, H, W)`` px.
+
+    Raises:
+        UserError: if the batch has no flow and ought to.
     """
+    flows: FlowPair | None = None
+    if true_flow:
+        entries = cast(dict[str, Any], batch)
+        if "flow_forward" not in entries:
+            raise UserError("true_flow=true: the data knows no flow; set data.motion=flow, or true_flow=false")
+        flows = FlowPair(entries["flow_forward"], entries["flow_backward"])
     frames, masks, targets = batch["frames"], batch["masks"], batch["targets"].cpu()
     given = batch["given"].view(*batch["given"].shape, 1, 1, 1)
-    clip = network.prepare_clip(frames, masks * (1 - given))
+    clip = network.prepare_clip(frames, masks * (1 - given), flows=flows)
     height, width = frames.shape[-2:]
     for target in range(frames.shape[1]):
         rows, places = (found.to(frames.device) for found in (targets == target).nonzero(as_tuple=True))

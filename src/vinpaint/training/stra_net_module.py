@@ -62,6 +62,8 @@ class STRANetModule(GANModule):
             completion. 0, as published as far as known: all references keep their holes.
         leftover_probability: chance of a target to have a blob inside its hole that no reference may show, so that
             there is something to learn from for the spatial aggregation.
+        true_flow: follow the true flow, where the data knows it (``data.motion=flow``), instead of estimated flow: a
+            cheap stand-in for a slow estimator. It is right under holes too, which no estimate is.
         adversarial_learning_rate: of the spatial aggregation and the discriminator.
         adversarial_betas: of Adam for those two.
         game: see :class:`GANModule`; by default HiFill's: WGAN-GP, weight 0.001, three critic steps.
@@ -98,6 +100,7 @@ class STRANetModule(GANModule):
         targets_per_clip: TargetsPerClip = 1,
         completed_reference_probability: float = 0.0,
         leftover_probability: float = 0.5,
+        true_flow: bool = False,
         adversarial_learning_rate: float = 1e-4,
         adversarial_betas: Sequence[float] = (0.5, 0.9),
         game: Game | None = None,
@@ -130,6 +133,7 @@ class STRANetModule(GANModule):
         self.targets_per_clip: TargetsPerClip = targets_per_clip
         self.completed_reference_probability = completed_reference_probability
         self.leftover_probability = leftover_probability
+        self.true_flow = true_flow
         self.adversarial_learning_rate = adversarial_learning_rate
         self.adversarial_betas = (float(adversarial_betas[0]), float(adversarial_betas[1]))
         self.perceptual = PerceptualTerms(
@@ -151,6 +155,7 @@ class STRANetModule(GANModule):
             "targets_per_clip": targets_per_clip,
             "completed_reference_probability": completed_reference_probability,
             "leftover_probability": leftover_probability,
+            "true_flow": true_flow,
             "adversarial_learning_rate": adversarial_learning_rate,
             "adversarial_betas": list(self.adversarial_betas),
         }
@@ -191,7 +196,8 @@ class STRANetModule(GANModule):
         fakes: list[Tensor] = []
         reals: list[Tensor] = []
         count = 0
-        for group in complete_groups(self.generator, cast(STRANetBatch, batch), spatial=spatial):
+        drawn = cast(STRANetBatch, batch)
+        for group in complete_groups(self.generator, drawn, spatial=spatial, true_flow=self.true_flow):
             for totals, values in ((terms, self._price(group)), (shown, group.measures())):
                 for name, value in values.items():
                     totals[name] = totals.get(name, 0.0) + group.share * value
