@@ -47,6 +47,20 @@ def slow(session: nox.Session) -> None:
 
 
 @nox.session
+def faults(session: nox.Session) -> None:
+    """Kill processes, break files and draw many examples of clips and holes (minutes)."""
+    session.install("-e", ".[test]")
+    session.run("pytest", "-m", "faults", "-n", "2", "--timeout=900", *session.posargs, env=OFFLINE)
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Complete a very long clip and see that neither time per frame nor memory grows (minutes)."""
+    session.install("-e", ".[test]")
+    session.run("pytest", "-m", "soak", "-s", "--timeout=1800", *session.posargs, env=OFFLINE)
+
+
+@nox.session
 def gpu(session: nox.Session) -> None:
     """Run the tests that need a CUDA device."""
     session.install("-e", ".[test]")

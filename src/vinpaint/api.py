@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal, cast
@@ -14,13 +14,15 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from vinpaint.config import ConfigError, build, compose, options
-from vinpaint.inference.inpainter import Inpainter, MaskedClip
+from vinpaint.inference.finished_frames import FinishedFrames
+from vinpaint.inference.inpainter import Inpainter, MaskedClip, ResumableInpainter
 from vinpaint.inference.window import WindowInpainter
 from vinpaint.masks import ArrayMasks, MaskSequence, open_masks
 from vinpaint.models.pretrained import CONFIG_FILE, PretrainedModel, load_pretrained, load_weights
 from vinpaint.models.untrained import RANDOM_WEIGHTS, seeded
-from vinpaint.ops.conversion import to_uint8
+from vinpaint.ops.conversion import to_tensor, to_uint8
 from vinpaint.video import ArrayClip, ClipReader, open_clip, open_writer
+from vinpaint.video.partial import remove_abandoned
 
 DEFAULT_MODEL = "flow_guided"
 NO_REFINEMENT = "none"
@@ -194,6 +196,7 @@ def write_completed(
     quality: float = 7,
     lossless: bool = False,
     on_frame: Callable[[int, Tensor], None] | None = None,
+    finished: FinishedFrames | None = None,
 ) -> None:
     """Stream an engine's frames into a file, as they finish.
 
@@ -206,8 +209,15 @@ def write_completed(
         quality: h264 constant rate factor, 0 (best) to 51.
         lossless: write the frames without any loss.
         on_frame: called with the number and the completed frame ``(3, H, W)`` after each.
+        finished: what an earlier start completed of this clip, open; new frames are added to it as they finish. The
+            engine has to be a :class:`vinpaint.inference.inpainter.ResumableInpainter`.
     """
-    completed = inpainter.stream(MaskedClip(clip, masks))
+    masked = MaskedClip(clip, masks)
+    if finished is not None:
+        remove_abandoned(output)
+        completed = _go_on(inpainter, masked, finished)
+    else:
+        completed = inpainter.stream(masked)
     with open_writer(
         output, height=clip.height, width=clip.width, frame_rate=clip.frame_rate, like=clip,
         overwrite=overwrite, quality=quality, lossless=lossless,
@@ -216,6 +226,18 @@ def write_completed(
             writer.write(to_uint8(frame))
             if on_frame is not None:
                 on_frame(index, frame)
+
+
+def _go_on(inpainter: Inpainter, clip: MaskedClip, finished: FinishedFrames) -> Iterator[Tensor]:
+    """Yield the frames that are finished, then those the engine completes after them, which are kept as they come."""
+    if not isinstance(inpainter, ResumableInpainter):
+        raise TypeError(f"{type(inpainter).__name__} has no stream_from: it cannot go on in the middle of a clip")
+    start = len(finished)
+    for index in range(start):
+        yield to_tensor(finished.read(index))
+    for frame in inpainter.stream_from(clip, start, finished.read):
+        finished.add(to_uint8(frame))
+        yield frame
 
 
 def _untrained(node: DictConfig) -> nn.Module:

@@ -6,14 +6,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from omegaconf import DictConfig, ListConfig
+from omegaconf import DictConfig
 from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -22,14 +20,14 @@ from torch import Tensor
 from vinpaint.api import inpainter_from_config, write_completed
 from vinpaint.command import command
 from vinpaint.config import ConfigError, build
-from vinpaint.data.sources import is_clip
 from vinpaint.errors import UserError
-from vinpaint.inference.inpainter import Inpainter
+from vinpaint.inference.finished_frames import FinishedFrames
+from vinpaint.inference.inpainter import Inpainter, MaskedClip, ResumableInpainter
+from vinpaint.inpaint_jobs import ClipJob, clip_jobs, model_identity
 from vinpaint.masks import ArrayMasks, MaskSequence, open_masks
 from vinpaint.ops.conversion import mask_to_tensor, to_tensor, to_uint8
 from vinpaint.video import ClipReader, open_clip
 from vinpaint.video.film_strip import film_strip, tint_hole
-from vinpaint.video.image_files import IMAGE_SUFFIXES
 
 
 @command("inpaint")
@@ -41,94 +39,75 @@ def main(config: DictConfig) -> None:
     vinpaint-inpaint input=clip.mp4 masks=logo.png               one image for the whole clip
     vinpaint-inpaint input=frames/ masks=[10,20,64,48] output=completed   a box x,y,w,h; a folder of PNGs out
     vinpaint-inpaint input=clips/ masks=masks/ output=out/       every clip of a folder; masks/<clip> belongs to it
+    vinpaint-inpaint input=clips.jsonl resume=true               every clip of a list; what is there already is kept
+    vinpaint-inpaint input=clips/ masks=masks/ resume=true shard.index=3 shard.count=16    one of 16 workers
     vinpaint-inpaint input=big.mp4 masks=masks/ refine=stra      done at reduced size, detail from the full-size clip
     vinpaint-inpaint -m input=a.mp4,b.mp4 masks=logo.png         one run per value
 
+    A list holds one JSON object per line: {"input": "a.mp4", "masks": "masks/a", "output": "out/a.mp4"}; masks= and
+    output= serve where a line has none, and relative paths start where the list lies.
     Size, frame rate, timestamps and audio are the input's; known pixels stay as they are.
     """
     if config.input is None:
         _complete_demo(config)
         return
-    jobs = list(_jobs(config))
-    for job in jobs:
+    if config.resume and config.overwrite:
+        raise ConfigError("resume=true keeps what is there and overwrite=true replaces it: give one of them")
+    jobs = clip_jobs(config)
+    missing = [job for job in jobs if not (config.resume and job.is_done())]
+    if len(missing) < len(jobs):
+        print(f"{len(jobs) - len(missing)} of {len(jobs)} clips are complete already and kept as they are")
+    for job in missing:
         _check_output(job.output, overwrite=config.overwrite)
+    if not missing:
+        return
     inpainter = inpainter_from_config(config.model, config.weights, refine=config.refine)
+    identity = _identity_of_results(inpainter, config)
     failed = []
-    for job in jobs:
+    for job in missing:
         try:
-            with open_clip(job.video, reader=config.reader, frame_rate=config.frame_rate) as clip:
-                masks = open_masks(
-                    job.masks,
-                    num_frames=clip.num_frames,
-                    height=clip.height,
-                    width=clip.width,
-                    dilation=config.dilation,
-                )
-                _complete(inpainter, clip, masks, job.output, config)
+            _complete_job(inpainter, job, config, identity)
         except (UserError, OSError) as error:
             if len(jobs) == 1:
                 raise
             failed.append(job.video.name)
             print(f"vinpaint-inpaint: {job.video}: {error}", file=sys.stderr)
     if failed:
-        raise UserError(f"{len(failed)} of {len(jobs)} clips could not be completed: {', '.join(failed)}")
+        named = ", ".join(failed[:10]) + (f" and {len(failed) - 10} more" if len(failed) > 10 else "")
+        raise UserError(f"{len(failed)} of {len(jobs)} clips could not be completed: {named}")
 
 
-@dataclass(frozen=True)
-class _Job:
-    """One clip to complete."""
-
-    video: Path
-    masks: Any
-    output: Path
-
-
-def _jobs(config: DictConfig) -> Iterator[_Job]:
-    """Tell the clips of a run apart: one, or all of a folder with the masks of the same names."""
-    video = Path(str(config.input)).expanduser()
-    masks = list(config.masks) if isinstance(config.masks, ListConfig) else config.masks
-    if masks is None:
-        raise ConfigError(
-            "masks= is missing: give a folder of images, one image, a mask video or a box [x,y,w,h]; non-zero = hole"
+def _identity_of_results(inpainter: Inpainter, config: DictConfig) -> dict[str, str] | None:
+    """What unfinished results are told apart by; none if they are not kept."""
+    if not config.resume:
+        return None
+    if not isinstance(inpainter, ResumableInpainter):
+        print(
+            f"vinpaint-inpaint: model={config.model.name} cannot go on in the middle of a clip: "
+            "one that was interrupted starts over",
+            file=sys.stderr,
         )
-    output = None if config.output is None else Path(str(config.output)).expanduser()
-    clips = _clips_in(video) if video.is_dir() else []
-    if not clips:
-        yield _Job(video, masks, output or Path(f"{_stem(video)}_completed.mp4"))
-        return
-    for clip in clips:
-        yield _Job(clip, _masks_of(clip, masks), (output or Path(f"{video.name}_completed")) / f"{_stem(clip)}.mp4")
+        return None
+    return model_identity(config)
 
 
-def _clips_in(folder: Path) -> list[Path]:
-    """The clips of a folder of clips; none where the folder itself holds the frames of one."""
-    entries = sorted(folder.iterdir())
-    if any(entry.suffix.lower() in IMAGE_SUFFIXES for entry in entries if entry.is_file()):
-        return []
-    return [entry for entry in entries if is_clip(entry)]
-
-
-def _stem(path: Path) -> str:
-    path = path.resolve()
-    return path.name if path.is_dir() else path.stem
-
-
-def _masks_of(clip: Path, masks: Any) -> Any:
-    """Find the masks of one clip of a folder: the entry of its name, or what serves every clip alike."""
-    folder = Path(str(masks)).expanduser()
-    if isinstance(masks, list) or not folder.is_dir():
-        return masks
-    for candidate in sorted(folder.iterdir()):
-        if _stem(candidate) == _stem(clip):
-            return candidate
-    raise UserError(
-        f"masks {folder}: nothing named {_stem(clip)} in it; a folder of clips needs a folder of their masks"
-    )
+def _complete_job(inpainter: Inpainter, job: ClipJob, config: DictConfig, identity: dict[str, str] | None) -> None:
+    with open_clip(job.video, reader=config.reader, frame_rate=config.frame_rate) as clip:
+        size = {"num_frames": clip.num_frames, "height": clip.height, "width": clip.width}
+        masks = open_masks(job.masks, dilation=config.dilation, **size)
+        if identity is None:
+            _complete(inpainter, clip, masks, job.output, config)
+            return
+        kept = FinishedFrames.beside(job.output, MaskedClip(clip, masks), job.identity(identity, config))
+        with kept as finished:
+            if finished:
+                print(f"{job.output}: {len(finished)} of {clip.num_frames} frames are kept from an earlier start")
+            _complete(inpainter, clip, masks, job.output, config, finished=finished)
 
 
 def _check_output(output: Path, *, overwrite: bool) -> None:
     """Refuse before any work is done what the writer would refuse after it."""
-    if output.exists() and not overwrite:
+    if output.exists() and not overwrite and not (output.is_dir() and not any(output.iterdir())):
         raise UserError(f"{output} exists: choose another output=, or pass overwrite=true")
 
 
@@ -140,6 +119,7 @@ def _complete(
     config: DictConfig,
     *,
     on_frame: Callable[[int, Tensor], None] | None = None,
+    finished: FinishedFrames | None = None,
 ) -> None:
     """Complete one clip, with a progress bar, and say where the result is."""
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -154,8 +134,8 @@ def _complete(
             advance()
 
         write_completed(
-            inpainter, clip, masks, output,
-            overwrite=config.overwrite, quality=config.quality, lossless=config.lossless, on_frame=after_frame,
+            inpainter, clip, masks, output, overwrite=config.overwrite, quality=config.quality,
+            lossless=config.lossless, on_frame=after_frame, finished=finished,
         )  # fmt: skip
     seconds = time.perf_counter() - started
     print(
