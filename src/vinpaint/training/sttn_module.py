@@ -10,10 +10,13 @@ from torch import Tensor, nn
 from vinpaint.batch import VideoBatch
 from vinpaint.errors import UserError
 from vinpaint.losses import hole_l1, valid_l1
+from vinpaint.models.sttn import STTN
 from vinpaint.ops.compositing import composite
 from vinpaint.training.gan_module import Completion, GANModule
 from vinpaint.training.perceptual import PerceptualTerms
+from vinpaint.training.pictures import Rows
 from vinpaint.training.recipe import Game, Optimization, plain
+from vinpaint.training.sttn_pictures import sttn_pictures
 
 
 class STTNModule(GANModule):
@@ -76,6 +79,12 @@ class STTNModule(GANModule):
     def measure(self, batch: VideoBatch) -> dict[str, Tensor]:
         """Measure the share of the frames that holes cover."""
         return {"hole_area": batch["masks"].mean()}
+
+    def pictures(self, frames: Tensor, masks: Tensor, *, columns: int) -> dict[str, Rows]:
+        """Show where the hole of the middle frame borrows from; see :func:`sttn_pictures`."""
+        if not isinstance(self.generator, STTN):
+            return {}
+        return sttn_pictures(self.generator, frames, masks, columns=columns)
 
     def complete(self, batch: VideoBatch, measures: dict[str, Tensor]) -> Completion:
         """Complete clips; price the error inside and outside the holes."""
