@@ -15,6 +15,9 @@ from PIL import Image
 from vinpaint.reporting.jobs import Job
 from vinpaint.reporting.tables import Table
 
+EXPLAINED = ("attention", "alignment", "borrowing")
+"""Folders of a training that hold pictures of how its network completes a clip."""
+
 _MAX_WIDTH = 864  # pixels: twice what a card of the page is wide
 _QUALITY = 86  # of JPEG
 _TYPES = {".mp4": "video/mp4", ".jpg": "image/jpeg", ".png": "image/png"}
@@ -115,11 +118,14 @@ def clip_pages(table: Table, shelf: Shelf, *, num_clips: int, num_frames: int) -
     return pages
 
 
-def left_pictures(job: Job, shelf: Shelf, *, most: int = 4) -> list[View]:
-    """The last film strips of a training and its attention maps, if it left any."""
-    files = job.record["files"]
-    names = [*list(files.get("strips", ()))[-most:], *list(files.get("attention", ()))[-most:]]
-    return [View(Path(name).stem, key) for name in names if (key := shelf.add(job.folder / name)) is not None]
+def left_pictures(job: Job, shelf: Shelf, *, most: int = 3) -> list[View]:
+    """The last pictures of a training by their folder: film strips, attention, alignment, whatever it left."""
+    views = []
+    for folder in ("clips", *EXPLAINED):
+        for file in sorted((job.folder / folder).glob("*.png"))[-most:]:
+            if (key := shelf.add(file)) is not None:
+                views.append(View(f"{folder} · {file.stem}", key))
+    return views
 
 
 def _with_pictures(jobs: Sequence[Job]) -> Job | None:

@@ -13,7 +13,7 @@ from vinpaint.reporting.tables import COST, Column, Table
 MAX_SERIES = 8
 """Rows that a plot over clips tells apart; each has a colour and a shape."""
 
-_WIDTH, _LEFT, _RIGHT = 420, 8, 412  # units of the drawing
+_WIDTH, _LEFT, _RIGHT = 360, 6, 354  # units of the drawing
 _LINE = 38  # height of a row in the plot of rows
 _SHAPES = ("circle", "square", "triangle", "diamond")
 
