@@ -42,11 +42,12 @@ SWEEP = tuple(argument for argument in TINY if not argument.startswith("hydra"))
 
 
 def without_speed(folder: Path) -> dict[str, Any]:
-    """What results.json says, but for how fast it was."""
-    record = json.loads((folder / "results.json").read_text())
+    """What result.json says, but for how fast it was."""
+    record = json.loads((folder / "result.json").read_text())
     for row in [record, *record["clips"]]:
         assert row.pop("frames_per_second") > 0
-    del record["machine"]
+    for key in ("machine", "seconds", "started", "peak_memory", "files"):
+        del record[key]
     return record
 
 
@@ -111,10 +112,10 @@ def test_two_models_see_the_same_holes(run: Runner) -> None:
 
 def test_the_record_says_how_the_numbers_were_made(run: Runner) -> None:
     assert run(main, "model=telea", *TINY, "seed=3").status == 0
-    record = json.loads((run.folder / "results" / "results.json").read_text())
+    record = json.loads((run.folder / "results" / "result.json").read_text())
     assert record["config"]["seed"] == 3
     assert record["config"]["data"]["seed"] == 3
-    assert record["seeds"] == {"masks": 3}
+    assert record["seeds"] == {"training": 3, "masks": 3}
     assert record["versions"]["torch"]
     assert record["git"] is None or re.fullmatch(r"[0-9a-f]{40}(-dirty)?", record["git"])
     assert record["machine"]["processes"] == 1
@@ -130,7 +131,7 @@ def test_the_record_names_the_weights_by_their_digest(run: Runner) -> None:
     network.save_pretrained("weights")
     command = ("model=sttn_small", "weights=weights", *TINY[:3], "limit_frames=1", "limit_clips=1", TINY[-1])
     assert run(main, *command).status == 0
-    record = json.loads((run.folder / "results" / "results.json").read_text())
+    record = json.loads((run.folder / "results" / "result.json").read_text())
     digest = hashlib.sha256((run.folder / "weights" / "model.safetensors").read_bytes()).hexdigest()
     assert record["weights"]["weights"]["model.safetensors"] == digest
     nn.init.zeros_(next(network.parameters()))
@@ -143,7 +144,7 @@ def test_the_record_names_the_weights_by_their_digest(run: Runner) -> None:
 def test_random_weights_and_the_flow_are_named_in_every_result(run: Runner) -> None:
     metrics = ("metrics=full", "~metrics.vfid", "metrics.lpips.weights=random")
     assert run(main, "model=telea", *metrics, *TINY, "limit_frames=2").status == 0
-    record = json.loads((run.folder / "results" / "results.json").read_text())
+    record = json.loads((run.folder / "results" / "result.json").read_text())
     assert {"lpips_random_weights", "warp_error_dis", "warp_error_dis_hole"} <= set(record["metrics"])
     assert record["flow"] == {"metrics.warp_error.flow": "DISFlow"}
     assert record["weights"] == {"metrics.lpips.weights": "random"}
@@ -160,7 +161,7 @@ def test_every_metric_runs_end_to_end_without_weights(run: Runner) -> None:
     )
     outcome = run(main, "model=telea", "protocol=fuseformer", *metrics, *TINY)
     assert outcome.status == 0, outcome.err
-    record = json.loads((run.folder / "results" / "results.json").read_text())
+    record = json.loads((run.folder / "results" / "result.json").read_text())
     networks = {k: v for k, v in record["metrics"].items() if k.startswith(("vfid", "lpips", "warp_error"))}
     assert len(networks) == 4
     assert all("random_weights" in name for name in networks), networks
@@ -183,8 +184,8 @@ def test_clips_without_a_size_of_their_own_are_one_line(run: Runner) -> None:
 def test_multirun_measures_every_combination(run: Runner) -> None:
     outcome = run(main, "-m", "model=telea,identity", *SWEEP, "hydra.sweep.dir=sweep")
     assert outcome.status == 0, outcome.err
-    assert json.loads((run.folder / "sweep" / "0" / "results.json").read_text())["model"] == "telea"
-    assert json.loads((run.folder / "sweep" / "1" / "results.json").read_text())["model"] == "identity"
+    assert json.loads((run.folder / "sweep" / "0" / "result.json").read_text())["model"] == "telea"
+    assert json.loads((run.folder / "sweep" / "1" / "result.json").read_text())["model"] == "identity"
 
 
 def test_an_interrupted_run_goes_on_to_the_same_numbers(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,7 +195,7 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(run: Runner, monkeypatch
         stopped = run(main, "model=telea", *TINY, "seed=3")
     assert stopped.status == 130
     assert "1 of 2 clips are measured and kept; go on with vinpaint-evaluate resume=results" in stopped.err
-    assert not (run.folder / "results" / "results.json").exists()
+    assert not (run.folder / "results" / "results.csv").exists()
     with monkeypatch.context() as patch:
         rest = Stumbling(patch, clip="", error=KeyboardInterrupt())
         resumed = run(main, "resume=results", "progress=false")
@@ -297,7 +298,7 @@ def test_a_sweep_leaves_one_table_of_all_jobs(run: Runner) -> None:
         for mask in ("stationary", "object")
         for seed in (0, 1)
     ]
-    job = json.loads((run.folder / "sweep" / "5" / "results.json").read_text())
+    job = json.loads((run.folder / "sweep" / "5" / "result.json").read_text())
     assert float(rows[5]["psnr"]) == job["metrics"]["psnr"]
     table = (run.folder / "sweep" / "table.md").read_text()
     assert table.count("\n") == 10
@@ -314,7 +315,7 @@ def test_the_record_says_that_clips_keep_their_own_masks(run: Runner) -> None:
     data = ("data=folder", "data.val.root=.", "data.val.clips=clips/*", "data.val.masks='masks/{name}'", "size=native")
     outcome = run(main, "model=telea", *data, "data.val_mask=own", "mask=moving", "hydra.run.dir=results")
     assert outcome.status == 0, outcome.err
-    record = json.loads((run.folder / "results" / "results.json").read_text())
+    record = json.loads((run.folder / "results" / "result.json").read_text())
     assert record["choices"]["mask"] == "own"
     assert record["hole"] == pytest.approx(16 * 16 / (48 * 64))
 
@@ -335,7 +336,7 @@ def test_jobs_may_lie_deeper_in_the_folder_of_a_sweep(run: Runner) -> None:
     subdir = "hydra.sweep.subdir=${model.name}/${hydra.job.num}"
     outcome = run(main, "-m", "model=telea,identity", *SWEEP, "hydra.sweep.dir=sweep", subdir)
     assert outcome.status == 0, outcome.err
-    assert (run.folder / "sweep" / "identity" / "1" / "results.json").is_file()
+    assert (run.folder / "sweep" / "identity" / "1" / "result.json").is_file()
     assert (run.folder / "sweep" / "table.md").read_text().count("\n") == 4
 
 

@@ -186,7 +186,7 @@ def test_the_command_prints_the_published_rows_and_why_they_do_not_compare(run: 
     assert "| identity" in outcome.out
     assert "Not comparable: another size (data.height=72, published 240)." in outcome.out
     assert "Comparable in" not in outcome.out
-    record = json.loads((run.folder / "results" / "results.json").read_text())
+    record = json.loads((run.folder / "results" / "result.json").read_text())
     assert record["protocol"]["protocol"] == "stra_paper"
     assert record["protocol"]["comparable"] == []
     assert record["protocol"]["rows"][-1]["values"]["psnr"] == record["metrics"]["psnr"]

@@ -9,13 +9,14 @@ import sys
 import textwrap
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from vinpaint.allocator import keep_freed_memory
@@ -23,6 +24,14 @@ from vinpaint.config import CONFIG_DIR, explain, groups, options
 from vinpaint.errors import UserError
 
 Task = Callable[[DictConfig], Any]
+
+
+def run_folder(resume: str | None, fresh: str) -> str:
+    """Where a run writes: the folder it goes on with, or a fresh one."""
+    return resume if resume is not None and Path(resume).is_dir() else fresh
+
+
+OmegaConf.register_new_resolver("vinpaint_run_folder", run_folder, replace=True)
 
 
 def command(config_name: str) -> Callable[[Task], Callable[[], None]]:
@@ -131,6 +140,8 @@ def _used_groups(config_name: str) -> dict[str, str]:
         entry = line.split("#")[0].strip().removeprefix("- ").removeprefix("optional ").removeprefix("override ")
         if line.startswith("  - ") and ":" in entry:
             group, _, option = entry.partition(":")
+            if "${" in option:  # follows another group
+                continue
             used[group.strip().lstrip("/")] = option.strip()
     return used
 

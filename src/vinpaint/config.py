@@ -33,12 +33,13 @@ CONFIG_DIR = _config_dir()
 """The configuration folder: ``vinpaint/conf`` inside a wheel, ``conf/`` at the top of a repository checkout."""
 
 
-def compose(config_name: str, overrides: Sequence[str] = ()) -> DictConfig:
+def compose(config_name: str, overrides: Sequence[str] = (), *, folders: Sequence[str] = ()) -> DictConfig:
     """Compose one of the commands' configurations as the command line would.
 
     Args:
         config_name: a file of ``conf/`` without suffix, such as ``inpaint``.
         overrides: Hydra overrides, such as ``["model=sttn", "dilation=4"]``.
+        folders: further folders of configuration, a user's own.
 
     Returns:
         The composed configuration. It may be called inside a running Hydra application.
@@ -50,7 +51,8 @@ def compose(config_name: str, overrides: Sequence[str] = ()) -> DictConfig:
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(CONFIG_DIR), version_base="1.3", job_name=config_name):
-            return hydra_compose(config_name, overrides=list(overrides))
+            searched = [f"hydra.searchpath=[{','.join(f'file://{folder}' for folder in folders)}]"] if folders else []
+            return hydra_compose(config_name, overrides=[*overrides, *searched])
     except HydraException as error:
         raise explain(error, config_name, overrides) from error
     finally:

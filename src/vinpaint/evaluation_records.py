@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +18,20 @@ from torch import Tensor
 
 from vinpaint.config import ConfigError
 from vinpaint.errors import UserError
+from vinpaint.evaluation_pictures import PICTURES
 from vinpaint.metrics import VideoMetricCollection
 
 MANIFEST = "evaluation.json"
 RECORDS = "records"
 
-FREE = ("resume", "progress", "processes", "paths")
+FREE = ("resume", "progress", "processes", "paths", "pictures", "sweep")
 """Keys that may differ between the runs that make one evaluation, because no number depends on them."""
+
+
+def is_free(override: str) -> bool:
+    """Whether an override may differ between the starts of one job, because nothing that is measured depends on it."""
+    key = override.partition("=")[0].lstrip("+~")
+    return (key in FREE and key != "sweep") or key == "sweep.resume" or key.startswith("paths.")
 
 
 @dataclass(frozen=True)
@@ -86,8 +94,9 @@ class EvaluationFolder:
             manifest: plain values; ``config`` (see :func:`comparable`) and ``clips`` (their names) among them.
         """
         (self.path / RECORDS).mkdir(parents=True, exist_ok=True)
-        for old in [*(self.path / RECORDS).iterdir(), self.path / "results.json", self.path / "results.csv"]:
+        for old in [*(self.path / RECORDS).iterdir(), self.path / "results.csv"]:
             old.unlink(missing_ok=True)
+        shutil.rmtree(self.path / PICTURES, ignore_errors=True)
         write_beside(self.path / MANIFEST, json.dumps(manifest, indent=2) + "\n")
 
     def manifest(self) -> dict[str, Any] | None:

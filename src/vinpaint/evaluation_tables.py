@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from vinpaint.evaluation_records import write_beside
+from vinpaint.job_record import read_results
 
 Row = Mapping[str, Any]
 
@@ -49,13 +49,12 @@ def combine(sweep: Path) -> str:
     """Make one table of all jobs of a sweep that have finished, and leave it there as table.md and table.csv.
 
     Args:
-        sweep: the folder that holds the jobs' folders, each with its results.json.
+        sweep: the folder that holds the jobs' folders, each with its result.json.
 
     Returns:
         The table in Markdown: model, mask, data, the overrides in which jobs differ, metrics, frames per second.
     """
-    jobs = [json.loads(file.read_text(encoding="utf-8")) for file in sweep.rglob("results.json")]
-    jobs.sort(key=lambda job: job["job"])
+    jobs = [job for job in read_results(sweep) if job["status"] == "completed" and job["metrics"] is not None]
     shown = {"model", "mask", "data"}
     overrides = [[o for o in job["overrides"] if o.partition("=")[0].lstrip("+~") not in shown] for job in jobs]
     rows = []

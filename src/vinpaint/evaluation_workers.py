@@ -21,6 +21,7 @@ from vinpaint.api import inpainter_from_config
 from vinpaint.config import build
 from vinpaint.data import EvaluationClip, EvaluationSet
 from vinpaint.errors import UserError
+from vinpaint.evaluation_pictures import leave_pictures, picture_folder
 from vinpaint.evaluation_records import ClipRecord, ClipResult, EvaluationFolder
 from vinpaint.inference.inpainter import Inpainter, MaskedClip
 from vinpaint.metrics import VideoMetricCollection
@@ -54,9 +55,9 @@ def measure(
     """Measure clips; a clip that fails does not keep the others from being measured.
 
     Args:
-        config: as composed from ``evaluate.yaml``; ``model``, ``weights``, ``data``, ``split``, ``metrics`` and
-            ``save_clips`` are read.
-        folder: where records, and completed clips if they are wanted, are left.
+        config: as composed from ``evaluate.yaml``; ``model``, ``weights``, ``data``, ``split``, ``metrics``,
+            ``save_clips`` and ``pictures`` are read.
+        folder: where records, pictures, and completed clips if they are wanted, are left.
         indices: which clips of the data set.
         processes: how many processes share them, every one with its own engine and its share of the threads.
 
@@ -75,7 +76,13 @@ def measure(
 
 
 def evaluate_clip(
-    inpainter: Inpainter, clip: EvaluationClip, metrics: VideoMetricCollection, *, saved: Path | None = None
+    inpainter: Inpainter,
+    clip: EvaluationClip,
+    metrics: VideoMetricCollection,
+    *,
+    saved: Path | None = None,
+    pictured: Path | None = None,
+    num_stills: int = 2,
 ) -> ClipRecord:
     """Complete one clip and measure it.
 
@@ -84,6 +91,8 @@ def evaluate_clip(
         clip: its true frames and its holes.
         metrics: what to measure; forget what they held.
         saved: a folder to write the completed frames to, as a folder of PNGs named after the clip.
+        pictured: a folder for stills and short videos of the clip.
+        num_stills: see :func:`vinpaint.evaluation_pictures.leave_pictures`.
 
     Returns:
         The clip's own numbers, and the states of the metrics after it.
@@ -98,9 +107,13 @@ def evaluate_clip(
         with open_writer(saved / clip.name, frame_rate=rate, height=height, width=width, overwrite=True) as writer:
             for frame in completed:
                 writer.write(to_uint8(frame))
-    truth, holes = to_tensor(clip.clip.read(indices)), clip.masks.read(indices)
+    truth, holes = clip.clip.read(indices), clip.masks.read(indices)
+    if pictured is not None:
+        rate, shown = clip.clip.frame_rate, to_uint8(completed)
+        leave_pictures(pictured, truth=truth, holes=holes, completed=shown, frame_rate=rate, num_stills=num_stills)
     metrics.reset()
-    (values,) = metrics.update(completed[None], truth[None], masks=mask_to_tensor(holes)[None], names=[clip.name])
+    tensors = (completed[None], to_tensor(truth)[None])
+    (values,) = metrics.update(*tensors, masks=mask_to_tensor(holes)[None], names=[clip.name])
     return ClipRecord(ClipResult(clip.name, len(indices), float(holes.mean()), seconds, values), metrics.states())
 
 
@@ -116,7 +129,10 @@ def _measure_here(
         try:
             clip = clips.open(index)
             try:
-                folder.save(index, evaluate_clip(inpainter, clip, metrics, saved=saved))
+                pictured = folder.path / picture_folder(index, clip.name) if config.pictures else None
+                stills = config.pictures
+                record = evaluate_clip(inpainter, clip, metrics, saved=saved, pictured=pictured, num_stills=stills)
+                folder.save(index, record)
             finally:
                 clip.clip.close()
         except Exception as error:

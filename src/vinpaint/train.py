@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning as L
 from hydra.core.hydra_config import HydraConfig
@@ -14,10 +14,13 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from vinpaint.callbacks import WeightsExporter
+from vinpaint.callbacks import VideoMetrics, WeightsExporter
 from vinpaint.command import command
-from vinpaint.config import ConfigError, build
+from vinpaint.config import ConfigError, build, compose
 from vinpaint.errors import UserError
+from vinpaint.evaluation_job import run_evaluation
+from vinpaint.evaluation_records import EvaluationFolder
+from vinpaint.job_record import JobRecord
 from vinpaint.models.pretrained import load_weights
 
 
@@ -32,6 +35,16 @@ def main(config: DictConfig) -> float | None:
 
     Writes checkpoints (to resume), weights (to use), metrics and pictures into the folder of the run.
     """
+    record = JobRecord("vinpaint-train", config)
+    if config.sweep.resume is not None and (earlier := record.earlier()) is not None:
+        return cast("float | None", earlier["training"]["best"])
+    with record:
+        return _train(config, record)
+    return None  # of a sweep's job that failed
+
+
+def _train(config: DictConfig, record: JobRecord) -> float | None:
+    """Train, and measure the weights if that is asked for."""
     _check(config)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     for message in _KNOWN_WARNINGS:
@@ -53,21 +66,26 @@ def main(config: DictConfig) -> float | None:
     for kept in trainer.loggers:
         kept.log_hyperparams(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
     try:
-        trainer.fit(module, datamodule=datamodule, ckpt_path=config.ckpt_path, weights_only=True)
+        trainer.fit(module, datamodule=datamodule, ckpt_path=_begin_from(config), weights_only=True)
     except SystemExit as error:
         if not trainer.interrupted:
             raise
         if trainer.is_global_zero:
             _say_where(trainer, config)
         raise KeyboardInterrupt from error  # Lightning exits by itself on Ctrl-C
+    result = _result(trainer, config.monitor)
+    record.note(**_facts(trainer, config, result))
     if trainer.is_global_zero:
         _say_where(trainer, config)
-    return _result(trainer, config.monitor)
+    if config.evaluation is not None:
+        _evaluate(trainer, config, record)
+    return result
 
 
 # Each says of a run as it is meant to be that it may be a mistake.
 _KNOWN_WARNINGS = (
     ".*pre-optimization state was saved.*",  # a checkpoint of an update is of the weights after it
+    ".*lr_scheduler.step.*before.*optimizer.step.*",  # a discriminator that waits for its turn counts updates too
     ".*does not have many workers.*",
     ".*Checkpoint directory .* exists and is not empty.*",
     ".*Experiment logs directory .* exists and is not empty.*",
@@ -137,6 +155,59 @@ def _say_where(trainer: L.Trainer, config: DictConfig) -> None:
         return
     print(f"weights: {weights}" + (f" ({config.monitor} {exporter.best:.2f})" if exporter.best is not None else ""))
     print(f"use them: vinpaint-inpaint model={config.model.name} weights={weights} input=<clip> masks=<masks>")
+
+
+def _begin_from(config: DictConfig) -> str | None:
+    """The checkpoint to go on from: the one asked for, or what a stopped job of a resumed sweep left."""
+    left = Path(config.paths.output_dir) / "checkpoints" / "last.ckpt"
+    if config.ckpt_path is None and config.sweep.resume is not None and left.is_file():
+        return str(left)
+    return cast("str | None", config.ckpt_path)
+
+
+def _facts(trainer: L.Trainer, config: DictConfig, result: float | None) -> dict[str, Any]:
+    """What the record of the job says of training."""
+    folder = Path(config.paths.output_dir)
+    watch = next((c for c in trainer.callbacks if isinstance(c, VideoMetrics)), None)  # type: ignore[attr-defined]
+    logged = {key: float(value) for key, value in trainer.callback_metrics.items() if key.startswith("val/")}
+    validation = {key.removeprefix("val/"): value for key, value in logged.items()}
+    files = {"weights": "weights/best", "checkpoint": "checkpoints/last.ckpt", "log": "metrics.csv"}
+    if not (folder / files["weights"]).is_dir():
+        files["weights"] = "weights/last"
+    found: dict[str, Any] = {what: path for what, path in files.items() if (folder / path).exists()}
+    for what, place in (("strips", "clips"), ("attention", "attention")):
+        if pictures := sorted((folder / place).glob("*.png")):
+            found[what] = [str(picture.relative_to(folder)) for picture in pictures]
+    return {
+        "training": {
+            "updates": trainer.global_step,
+            "monitor": config.monitor,
+            "best": result,
+            "validation": validation,
+        },
+        "measured_by": "validation" if validation else None,
+        "metrics": validation or None,
+        "higher_is_better": watch.metrics.higher_is_better if watch is not None else {},
+        "files": found,
+    }
+
+
+def _evaluate(trainer: L.Trainer, config: DictConfig, record: JobRecord) -> None:
+    """Measure the best weights as ``vinpaint-evaluate`` would, into the same folder."""
+    exporter = next((c for c in trainer.callbacks if isinstance(c, WeightsExporter)), None)  # type: ignore[attr-defined]
+    weights = (exporter.best_folder or exporter.last_folder) if exporter is not None else None
+    if weights is None:
+        raise ConfigError("evaluation: there are no weights to measure; keep callbacks.weights, or set evaluation=null")
+    options = [f"{key}={'null' if value is None else value}" for key, value in config.evaluation.items()]
+    sources = [s.path for s in HydraConfig.get().runtime.config_sources if s.provider == "command-line"]
+    asked = compose("evaluate", [*options, f"progress={config.progress}"], folders=sources)
+    asked.model, asked.weights = config.model, str(weights)
+    asked.paths.output_dir = config.paths.output_dir
+    folder = EvaluationFolder(Path(config.paths.output_dir))
+    go_on = "the same command and sweep.resume=<folder of the sweep>"
+    found = run_evaluation(asked, folder, described={}, resume=config.sweep.resume, go_on=go_on)
+    record.note(**found.facts)
+    print(found.text)
 
 
 def _result(trainer: L.Trainer, monitor: str) -> float | None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from vinpaint.errors import UserError
+from vinpaint.models.untrained import RANDOM_WEIGHTS, seeded
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -53,11 +54,14 @@ class VGG16Features(nn.Module):
 
         Args:
             path: a state dict of VGG-16 (``.pth`` or ``.safetensors``); classifier and later layers are ignored.
+                ``random`` draws untrained layers, the same at every start, to try a run.
             num_stages: as in the constructor.
 
         Raises:
             UserError: if there is no such file, or if it holds something else than VGG-16 weights.
         """
+        if str(path) == RANDOM_WEIGHTS:
+            return seeded(lambda: cls(num_stages))
         path = Path(path).expanduser()
         if not path.is_file():
             raise UserError(

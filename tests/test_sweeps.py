@@ -1,0 +1,87 @@
+"""A sweep whose jobs fail, stop and go on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from torch import Tensor
+
+from commands import Runner, run
+from vinpaint import evaluate, train
+from vinpaint.inference.baselines import DiffusionInpainter
+from vinpaint.inference.inpainter import MaskedClip
+from vinpaint.job_record import read_results
+
+__all__ = ["run"]
+
+EVALUATION = ("model=telea", "progress=false", "data.height=72", "data.width=80", "limit_frames=3", "limit_clips=1")
+TRAINING = (
+    "experiment=smoke",
+    "progress=false",
+    "model.network.channels=16",
+    "model.network.num_blocks=1",
+    "model.discriminator.channels=4",
+    "data.height=48",
+    "data.width=48",
+    "metrics.ssim.window=gaussian",
+    "trainer.max_steps=2",
+)
+
+
+def states(sweep: Path) -> list[str]:
+    return [job["status"] for job in read_results(sweep)]
+
+
+def test_a_failing_job_leaves_the_others_and_its_reason(run: Runner) -> None:
+    outcome = run(evaluate.main, "-m", *EVALUATION, "dilation=0,-1,1", "hydra.sweep.dir=sweep")
+    assert outcome.status == 2
+    assert states(run.folder / "sweep") == ["completed", "failed", "completed"]
+    last = outcome.err.strip().splitlines()[-1]
+    assert last.startswith("vinpaint-evaluate: 1 of 3 jobs failed: job 1 (")
+    assert "dilation=-1" in last
+    assert last.endswith("sweep.resume=sweep")
+    assert (run.folder / "sweep" / "table.md").read_text().count("\n") == 4
+
+
+def test_a_resumed_sweep_runs_only_what_is_missing(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    stream = DiffusionInpainter.stream
+    broken = [True]
+
+    def watch(engine: DiffusionInpainter, masked: MaskedClip) -> Iterator[Tensor]:
+        seen.append(masked.name)
+        if broken[0] and len(seen) == 2:
+            raise OSError("cannot be read")
+        return stream(engine, masked)
+
+    monkeypatch.setattr(DiffusionInpainter, "stream", watch)
+    command = ("-m", *EVALUATION, "seed=0,1,2")
+    assert run(evaluate.main, *command, "hydra.sweep.dir=sweep").status == 2
+    assert states(run.folder / "sweep") == ["completed", "failed", "completed"]
+    before = [(run.folder / "sweep" / str(n) / "result.json").stat().st_mtime_ns for n in (0, 2)]
+    broken[0] = False
+    assert run(evaluate.main, *command, "sweep.resume=sweep").status == 0
+    assert len(seen) == 4
+    assert states(run.folder / "sweep") == ["completed"] * 3
+    assert [(run.folder / "sweep" / str(n) / "result.json").stat().st_mtime_ns for n in (0, 2)] == before
+
+
+def test_a_sweep_goes_on_with_its_own_command_line_only(run: Runner) -> None:
+    assert run(evaluate.main, "-m", *EVALUATION, "seed=0", "hydra.sweep.dir=sweep").status == 0
+    outcome = run(evaluate.main, "-m", *EVALUATION, "seed=1", "sweep.resume=sweep")
+    assert outcome.status == 2
+    assert "was begun with other options (seed=0, seed=1)" in outcome.err.strip().splitlines()[-1]
+
+
+def test_training_that_failed_goes_on_and_the_rest_is_not_repeated(run: Runner) -> None:
+    command = ("-m", *TRAINING, "model.module.game.critic_steps=1,0")
+    outcome = run(train.main, *command, "hydra.sweep.dir=sweep")
+    assert outcome.status == 2
+    assert "critic_steps=0: expected at least 1" in outcome.err.strip().splitlines()[-1]
+    assert states(run.folder / "sweep") == ["completed", "failed"]
+    weights = run.folder / "sweep" / "0" / "weights" / "last" / "model.safetensors"
+    before = weights.stat().st_mtime_ns
+    assert run(train.main, *command, "sweep.resume=sweep").status == 2
+    assert weights.stat().st_mtime_ns == before
