@@ -244,20 +244,14 @@ def test_a_kept_clip_gives_the_same_windows(tmp_path: Path) -> None:
 
 def test_what_is_kept_stays_below_its_bound() -> None:
     kept = KeptPictures(1)
-    made = []
-
-    def picture(number: int) -> Callable[[], Any]:
-        def make() -> Any:
-            made.append(number)
-            return np.zeros(400_000, np.uint8)
-
-        return make
-
-    for number in (0, 1, 0, 2, 0, 1):  # two fit; 1 was used longest ago when 2 came
-        kept.get(number, picture(number))
-    assert made == [0, 1, 2, 1]
+    for number in (0, 1):
+        kept.keep(number, np.full(400_000, number, np.uint8))
+    assert kept[0].max() == 0
+    kept.keep(2, np.zeros(400_000, np.uint8))  # two fit; 1 was used longest ago
+    assert [number in kept for number in range(3)] == [True, False, True]
     assert kept.bytes == 800_000
-    kept.get("huge", lambda: np.zeros(2_000_000, np.uint8))
+    assert kept.keep("huge", np.zeros(2_000_000, np.uint8)).size == 2_000_000
+    assert "huge" not in kept
     assert kept.bytes == 800_000
     with pytest.raises(DataError, match="cache_megabytes -1"):
         KeptPictures(-1)

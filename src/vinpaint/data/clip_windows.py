@@ -16,7 +16,7 @@ from vinpaint.data.sources import ClipSource, DataError
 from vinpaint.data.windows import Window, WindowRequest, add_flow, check_mirrored, mirrored
 from vinpaint.masks import MaskGenerator
 from vinpaint.ops.conversion import mask_to_tensor, to_tensor
-from vinpaint.video import ClipReader
+from vinpaint.video import ArrayClip, ClipReader
 
 
 @runtime_checkable
@@ -99,7 +99,7 @@ class ClipWindows:
         if len(self.clips) == 0:
             raise DataError("the clips to train on are an empty list")
         source = self.clips[number % len(self.clips)]
-        with source.open() as clip:
+        with self._open(source) as clip:
             if clip.num_frames < num_frames:
                 raise DataError(
                     f"{source.name} has {clip.num_frames} frames but a window takes {num_frames}; "
@@ -107,7 +107,7 @@ class ClipWindows:
                 )
             times, positions = self._times(clip.num_frames, num_frames, rng)
             crop = self._crop(clip, height, width, rng)
-            frames = np.stack([_cut(frame, crop, height, width) for frame in self._read(clip, source.name, times)])
+            frames = np.stack([_cut(frame, crop, height, width) for frame in clip.read(times)])
             masks = self.mask(positions[-1] + 1, height, width, rng)[positions]
             window: Window = {"frames": to_tensor(frames), "masks": mask_to_tensor(masks), "name": source.name}
             if wanted.motion is not None:
@@ -124,10 +124,15 @@ class ClipWindows:
                 )
         return window
 
-    def _read(self, clip: ClipReader, name: str, times: Sequence[int]) -> NDArray[np.uint8]:
-        if clip.num_frames * clip.height * clip.width * 3 > self._kept.bound:
-            return clip.read(times)
-        return self._kept.get(name, lambda: clip.read(range(clip.num_frames)))[list(times)]
+    def _open(self, source: ClipSource) -> ClipReader:
+        """Open a clip, or take it from those that are kept; drawing one made by program costs less."""
+        if source.name in self._kept:
+            return ArrayClip(self._kept[source.name], name=source.name)
+        clip = source.open()
+        if isinstance(clip, MovingTruth) or not self._kept.would_take(clip.num_frames * clip.height * clip.width * 3):
+            return clip
+        with clip:
+            return ArrayClip(self._kept.keep(source.name, clip.read(range(clip.num_frames))), name=source.name)
 
     def _times(self, clip_frames: int, num_frames: int, rng: np.random.Generator) -> tuple[list[int], list[int]]:
         """Frame numbers, and the positions in the window, from 0, that they stand for."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,18 +28,26 @@ class KeptPictures:
         self.bytes = 0
         self._kept: OrderedDict[Hashable, NDArray[np.uint8]] = OrderedDict()
 
-    def get(self, key: Hashable, make: Callable[[], NDArray[np.uint8]]) -> NDArray[np.uint8]:
-        """Take what is kept under a key, or make it and keep it; it must not be written to."""
-        if key in self._kept:
-            self._kept.move_to_end(key)
-            return self._kept[key]
-        made = make()
-        if made.nbytes <= self.bound:
-            self._kept[key] = made
-            self.bytes += made.nbytes
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._kept
+
+    def __getitem__(self, key: Hashable) -> NDArray[np.uint8]:
+        """What is kept under a key; it must not be written to."""
+        self._kept.move_to_end(key)
+        return self._kept[key]
+
+    def would_take(self, size: int) -> bool:
+        """Whether an array of so many bytes would be kept."""
+        return size <= self.bound
+
+    def keep(self, key: Hashable, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Keep an array if the bound allows it, and return it."""
+        if self.would_take(picture.nbytes):
+            self._kept[key] = picture
+            self.bytes += picture.nbytes
             while self.bytes > self.bound:
                 self.bytes -= self._kept.popitem(last=False)[1].nbytes
-        return made
+        return picture
 
     def __getstate__(self) -> dict[str, int]:
         return {"bound": self.bound}  # a copy that goes to another process starts empty

@@ -74,8 +74,7 @@ class Photographs:
         Raises:
             ClipError: if it cannot be read.
         """
-        return self._kept.get(index, lambda: self._decode(index))
-
-    def _decode(self, index: int) -> NDArray[np.uint8]:
+        if index in self._kept:
+            return self._kept[index]
         store = open_store(self.paths[index])
-        return decode_image(store, store.names[0])
+        return self._kept.keep(index, decode_image(store, store.names[0]))

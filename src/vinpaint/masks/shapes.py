@@ -53,8 +53,8 @@ class ShapeBank:
         """Choose a sequence, a picture and an object."""
         for _ in range(_DRAWS):
             objects = self._read(self._entries[int(rng.integers(len(self._entries)))], rng)
-            labels, counts = np.unique(objects[objects > 0], return_counts=True)
-            large = labels[counts >= max(self.smallest * objects.size, _DUST)]
+            areas = np.bincount(objects.ravel(), minlength=2)
+            large = 1 + np.flatnonzero(areas[1:] >= max(self.smallest * objects.size, _DUST))
             if len(large):
                 return _tight(_without_dust(objects == large[int(rng.integers(len(large)))]))
         raise MaskError(f"mask bank {self.folder}: {_DRAWS} draws in a row held no object; are the masks black?")
