@@ -88,15 +88,33 @@ def test_latex_escapes_and_balances(run: Runner, sweep: Path) -> None:
     assert {line.count("&") + 1 for line in body} == {len(layout)}
 
 
-def test_jobs_of_no_published_table_are_told_apart_by_their_overrides(run: Runner, tmp_path: Path) -> None:
-    for number, model in enumerate(("telea", "identity", "identity")):
+def write_jobs(folder: Path, *settings: str) -> Path:
+    for number, overrides in enumerate(settings):
         record = a_record(number, "×2", seed=number, psnr=20 + number, clips=[]) | {"sweep": None}
-        record["overrides"] = [f"model={model}", "mask=moving", f"seed={number}"]
-        write_record(tmp_path / "jobs" / str(number), record)
-    report(run, tmp_path / "jobs")
+        record["overrides"] = [*overrides.split(), f"seed={number}", "dilation=4"]
+        write_record(folder / str(number), record)
+    return folder
+
+
+def test_jobs_of_no_published_table_are_called_by_what_they_differ_in(run: Runner, tmp_path: Path) -> None:
+    report(run, write_jobs(tmp_path / "jobs", "model=telea", "model=identity", "model=identity"))
     found = rows(run.folder)
-    assert list(found) == ["model=telea", "model=identity"]
-    assert float(found["model=identity"]["psnr"]) == 21.5
+    assert list(found) == ["telea", "identity"]
+    assert float(found["identity"]["psnr"]) == 21.5
+    report(run, write_jobs(tmp_path / "other", "model=telea", "weights=a.ckpt"))
+    assert list(rows(run.folder)) == ["model=telea", "weights=a.ckpt"]
+
+
+def test_other_holes_make_another_part_with_a_best_of_its_own(run: Runner, tmp_path: Path) -> None:
+    settings = [f"model={model} mask={mask}" for model in ("a", "b") for mask in ("moving", "brush")]
+    out = report(run, write_jobs(tmp_path / "jobs", *settings))
+    lines = [[cell.strip() for cell in line.split("|")[1:4]] for line in out.splitlines() if line.startswith("| ")]
+    assert lines[2:] == [
+        ["a", "moving", "20.00"],
+        ["b", "moving", "**22.00**"],
+        ["a", "brush", "21.00"],
+        ["b", "brush", "**23.00**"],
+    ]
 
 
 def test_the_page_stays_within_its_size(run: Runner, sweep: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from vinpaint.job_record import RESULT, read_results
 
 COMPLETED = "completed"
 _SEEDS = ("seed", "data.seed")
+_PARTS = ("data", "mask", "size", "split", "dilation", "limit_clips", "limit_frames", "protocol")
 _OWN = ("paths.", "sweep.resume", "resume", "progress", "processes")  # nothing that is measured depends on these
 
 
@@ -154,23 +154,37 @@ def load_jobs(folder: Path) -> list[Job]:
 
 
 def make_rows(jobs: Sequence[Job]) -> list[Row]:
-    """Group the jobs of one table over their seeds, in the order of the published rows where there are any.
+    """Group the jobs of one table over their seeds.
+
+    Rows stand in the order of the published ones where there are any. Jobs that no published row names are called by
+    the overrides in which they differ; other clips, holes or sizes make another part of the table, as numbers over them
+    do not compare.
 
     Args:
         jobs: of one sweep.
     """
     shared = [o for o in jobs[0].settings if all(o in job.settings for job in jobs)]
+    several = len({tuple(map(_key, job.settings)) for job in jobs}) > 1  # then values alone would not tell
     grouped: dict[tuple[str, str], list[Job]] = {}
     for job in jobs:
-        own = shlex.join(o for o in job.settings if o not in shared)
-        name = job.sweep.get("row") or own or str(job.record["model"])
-        grouped.setdefault((str(name), str(job.sweep.get("group") or "")), []).append(job)
+        own = [o for o in job.settings if o not in shared]
+        names = [o if several else o.partition("=")[2] for o in own if not _is_part(o)]
+        parts = [o if several else o.partition("=")[2] for o in own if _is_part(o)]
+        name = job.sweep.get("row") or " · ".join(names) or str(job.record["model"])
+        grouped.setdefault((str(name), str(job.sweep.get("group") or " · ".join(parts))), []).append(job)
     rows = []
     for published in jobs[0].sweep.get("rows", ()):
         key = (str(published["name"]), str(published["group"] or ""))
         values = {name: float(value) for name, value in published["values"].items() if value is not None}
         rows.append(Row(*key, jobs=grouped.pop(key, ()), published=values))
-    return rows + [Row(*key, jobs=own_jobs) for key, own_jobs in grouped.items()]
+    rows += [Row(*key, jobs=own_jobs) for key, own_jobs in grouped.items()]
+    order = list(dict.fromkeys(row.group for row in rows))
+    return sorted(rows, key=lambda row: order.index(row.group))
+
+
+def _is_part(override: str) -> bool:
+    key = _key(override)
+    return key in _PARTS or key.startswith("data.")
 
 
 def _key(override: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from PIL import Image
 
-from vinpaint.reporting.jobs import Job
+from vinpaint.reporting.jobs import Job, Row
 from vinpaint.reporting.tables import Table
 
 EXPLAINED = ("attention", "alignment", "borrowing")
@@ -66,11 +66,13 @@ class View:
         label: what is shown.
         key: of its address on the shelf.
         note: numbers of the clip, to stand beside.
+        kind: ``masked``, ``completed`` or ``truth``; empty for anything else.
     """
 
     label: str
     key: str
     note: str = ""
+    kind: str = ""
 
 
 @dataclass(frozen=True)
@@ -97,15 +99,15 @@ def clip_pages(table: Table, shelf: Shelf, *, num_clips: int, num_frames: int) -
         num_clips: the first ones.
         num_frames: stills of each.
     """
-    shown = [(row.label, job) for row in table.rows if (job := _with_pictures(row.finished)) is not None]
+    shown = [(row, job) for row in table.rows if (job := _with_pictures(row.finished)) is not None]
     kinds = {"pictures": num_frames, "videos": 1}
     found: dict[str, dict[str, list[tuple[int, list[View]]]]] = {}
     for kind, most in kinds.items():
-        entries: dict[str, dict[int, list[tuple[str, Job, Mapping[str, Any]]]]] = {}
-        for label, job in shown:
+        entries: dict[str, dict[int, list[tuple[Row, Job, Mapping[str, Any]]]]] = {}
+        for row, job in shown:
             for entry in job.record["files"].get(kind, ()):
                 frames = entries.setdefault(entry["clip"], {})
-                frames.setdefault(int(entry.get("frame", 0)), []).append((label, job, entry))
+                frames.setdefault(int(entry.get("frame", 0)), []).append((row, job, entry))
         for clip in list(entries)[:num_clips]:
             chosen = sorted(entries[clip].items())[:most]
             found.setdefault(clip, {})[kind] = [(frame, _views(clip, each, shelf)) for frame, each in chosen]
@@ -132,19 +134,19 @@ def _with_pictures(jobs: Sequence[Job]) -> Job | None:
     return next((job for job in jobs if job.record["files"].get("pictures") or job.record["files"].get("videos")), None)
 
 
-def _views(clip: str, entries: Sequence[tuple[str, Job, Mapping[str, Any]]], shelf: Shelf) -> list[View]:
+def _views(clip: str, entries: Sequence[tuple[Row, Job, Mapping[str, Any]]], shelf: Shelf) -> list[View]:
     """Holes, completions, truth; holes and truth once where they are the same for all rows."""
     views: list[View] = []
     for view, name in (("masked", "hole"), ("completed", ""), ("truth", "truth")):
         several = len({_digest(clip, job, entry, view) for _, job, entry in entries}) > 1
         seen: set[str] = set()
-        for label, job, entry in entries:
+        for row, job, entry in entries:
             digest = _digest(clip, job, entry, view)
             if (name and digest in seen) or (key := shelf.add(job.folder / entry[view])) is None:
                 continue
             seen.add(digest)
-            shown = label if not name else f"{name} · {label}" if several else name
-            views.append(View(shown, key, "" if name else _numbers(clip, job)))
+            shown = row.label if not name else f"{name} · {row.group or row.name}" if several else name
+            views.append(View(shown, key, "" if name else _numbers(clip, job), view))
     return views
 
 
