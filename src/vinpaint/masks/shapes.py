@@ -56,7 +56,7 @@ class ShapeBank:
             areas = np.bincount(objects.ravel(), minlength=2)
             large = 1 + np.flatnonzero(areas[1:] >= max(self.smallest * objects.size, _DUST))
             if len(large):
-                return _tight(_without_dust(objects == large[int(rng.integers(len(large)))]))
+                return _tight(_without_dust(_tight(objects == large[int(rng.integers(len(large)))])))
         raise MaskError(f"mask bank {self.folder}: {_DRAWS} draws in a row held no object; are the masks black?")
 
     def _read(self, entry: Path, rng: np.random.Generator) -> NDArray[np.integer]:
@@ -105,16 +105,16 @@ class DrawnShapes:
         return _tight(fill_contour(contour, int(rows), int(columns)))
 
 
-def _without_dust(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _without_dust(shape: Shape) -> Shape:
     """Keep the pieces of an object that are not tiny beside it: recorded masks have loose pixels and threads."""
-    count, pieces, table, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    _, pieces, table, _ = cv2.connectedComponentsWithStats(shape, connectivity=8)
     areas = table[:, cv2.CC_STAT_AREA]
-    keep = np.arange(count) > 0
-    keep &= areas >= _SMALLEST_PIECE * areas[1:].sum()
-    return np.asarray(keep[pieces] if keep.any() else mask)
+    keep = areas >= _SMALLEST_PIECE * areas[1:].sum()
+    keep[0] = False
+    return keep.astype(np.uint8)[pieces] if keep.any() else shape
 
 
-def _tight(mask: NDArray[np.bool_]) -> Shape:
+def _tight(mask: NDArray[np.bool_] | Shape) -> Shape:
     """Cut a mask to what it covers."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     return np.ascontiguousarray(mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], dtype=np.uint8)
