@@ -76,6 +76,7 @@ def test_saved_weights_come_back_without_the_flow_estimator(tmp_path: Path) -> N
         {"flow_mode": "chained"},
         {"flow_fill": "telea"},
         {"flow_window": -1},
+        {"flow_margin": -1},
         {"reference_chunk": 0},
     ],
     ids=lambda options: next(iter(options)),

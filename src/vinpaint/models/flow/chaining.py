@@ -40,20 +40,20 @@ def chain_valid(first: Tensor, first_valid: Tensor, second_valid: Tensor) -> Ten
     return first_valid.float() * visible_pixels(carried) * inside
 
 
-def flow_beyond_holes(flow: Tensor, holes: Tensor, landing_holes: Tensor, *, grow: int = 2) -> Tensor:
+def flow_beyond_holes(flow: Tensor, holes: Tensor, landing_holes: Tensor, *, margin: int) -> Tensor:
     """Replace flow that comes from a hole or ends in one by a smooth continuation of what surrounds it.
 
     Args:
         flow: ``(N, 2, H, W)`` px, estimated between frames whose holes held something made up.
         holes: those of the frame it starts from, ``(N, 1, H, W)`` in {0, 1}.
         landing_holes: those of the frame it leads to.
-        grow: pixels by which both are grown, as flow beside a hole is drawn to what was made up.
+        margin: pixels beside either that count as part of it, as flow there is drawn to what was made up.
 
     Returns:
         ``(N, 2, H, W)`` float32.
     """
     grown, landing = (
-        F.max_pool2d(mask.float(), 2 * grow + 1, stride=1, padding=grow) for mask in (holes, landing_holes)
+        F.max_pool2d(mask.float(), 2 * margin + 1, stride=1, padding=margin) for mask in (holes, landing_holes)
     )
     lands, _ = backward_warp(landing, flow, padding_mode="border")
     return harmonic_infill(flow, (grown < 0.5) & (lands < 0.5))

@@ -47,6 +47,7 @@ class STRANet(PretrainedModel):
         flow: optical flow, not part of the weights; None: OpenCV's DIS.
         flow_mode: ``chain`` follows flow between neighbours from frame to frame; ``direct`` estimates it for each pair.
         flow_fill: ``harmonic`` | ``none``, see :class:`FlowBranch`.
+        flow_margin: pixels, see :class:`FlowBranch`.
         flow_check: see :class:`FlowBranch`.
         flow_window: frames on each side of a target that are aligned by flow in :meth:`forward`.
         reference_chunk: references laid over a target at a time in :meth:`forward`; bounds memory and changes values by
@@ -76,6 +77,7 @@ class STRANet(PretrainedModel):
         flow: FlowEstimator | None = None,
         flow_mode: FlowMode = "chain",
         flow_fill: FlowFill = "harmonic",
+        flow_margin: int = 12,
         flow_check: bool = True,
         flow_window: int = 4,
         reference_chunk: int | None = None,
@@ -99,7 +101,9 @@ class STRANet(PretrainedModel):
         self.temporal = TemporalAggregation(channels=channels, kind=temporal, similarity=similarity)
         self.spatial = SpatialAggregation(channels=channels) if spatial == "multiscale" else None
         # a plain object, so that the estimator's weights are not taken for the network's
-        self.flow = FlowBranch(flow or _default_flow(), mode=flow_mode, fill=flow_fill, check=flow_check)
+        self.flow = FlowBranch(
+            flow or _default_flow(), mode=flow_mode, fill=flow_fill, margin=flow_margin, check=flow_check
+        )
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
 
     @property
