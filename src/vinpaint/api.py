@@ -19,6 +19,7 @@ from vinpaint.inference.inpainter import Inpainter, MaskedClip, ResumableInpaint
 from vinpaint.inference.window import WindowInpainter
 from vinpaint.masks import ArrayMasks, MaskSequence, open_masks
 from vinpaint.models.pretrained import CONFIG_FILE, PretrainedModel, load_pretrained, load_weights
+from vinpaint.models.released import released_folder
 from vinpaint.models.untrained import RANDOM_WEIGHTS, seeded
 from vinpaint.ops.conversion import to_tensor, to_uint8
 from vinpaint.video import ArrayClip, ClipReader, open_clip, open_writer
@@ -36,8 +37,8 @@ def load_model(model: PathLike = "sttn", *, weights: PathLike | None = None) -> 
 
     Args:
         model: a name of ``conf/model`` (``sttn``, ``sttn_small`` …), or a folder that ``save_pretrained`` wrote.
-        weights: a folder, a ``.safetensors``, a training ``.ckpt`` or a checkpoint of the public code;
-            ``None`` leaves a named network as initialised.
+        weights: a folder, a ``.safetensors``, a training ``.ckpt`` or a checkpoint of the public code; ``None`` takes
+            those that come with the library, and leaves a network as initialised that has none.
 
     Returns:
         The network in evaluation mode, on the CPU.
@@ -50,6 +51,8 @@ def load_model(model: PathLike = "sttn", *, weights: PathLike | None = None) -> 
     node = _model_config(model)
     if node.network is None:
         raise ConfigError(f"{model} has no network to load: use load_inpainter('{model}')")
+    if weights is None:
+        weights = released_folder(model)
     network: nn.Module = _network(node, weights) if weights else build(node.network)
     return network.eval()
 
@@ -66,7 +69,8 @@ def load_inpainter(
     Args:
         model: a name of ``conf/model``, a network of your own (``forward(frames, masks) -> completed``), or an engine,
             which is returned as it is.
-        weights: what the network's weights are loaded from; ``"random"`` leaves them as initialised.
+        weights: what the network's weights are loaded from; ``"random"`` leaves them as initialised, ``None`` takes
+            those that come with the library.
         refine: a name of ``conf/refine``: ``stra`` completes a reduced clip and carries detail into it from the
             full-size frames, ``bilinear`` enlarges it and no more, ``none`` is the engine alone.
         overrides: Hydra overrides such as ``["model.engine.max_references=4"]``, for a model given by name, and
@@ -101,6 +105,8 @@ def inpainter_from_config(
         if weights is not None:
             raise ConfigError(f"model={node.name} has no weights to load; leave out weights={weights}")
         return _refined(build(node.engine), refine)
+    if weights is None:
+        weights = released_folder(node.name)
     if weights is None:
         raise ConfigError(
             f"model={node.name} needs weights=<folder or file>; train it with vinpaint-train model={node.name}, "

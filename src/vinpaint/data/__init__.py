@@ -13,6 +13,7 @@ from vinpaint.data.folder import FolderClips
 from vinpaint.data.image_motion import ImageMotion
 from vinpaint.data.mixture import MixtureWindows
 from vinpaint.data.procedural import ProceduralClip, ProceduralClips
+from vinpaint.data.selection import ChosenClips, JoinedClips
 from vinpaint.data.sources import ClipList, ClipSource, DataError, FileSource
 from vinpaint.data.windows import Window, WindowDataset, WindowRequest, WindowSource
 from vinpaint.data.youtube_vos import YouTubeVOSClips
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DAVIS_2016",
+    "ChosenClips",
     "ClipList",
     "ClipSource",
     "ClipWindows",
@@ -33,6 +35,7 @@ __all__ = [
     "FileSource",
     "FolderClips",
     "ImageMotion",
+    "JoinedClips",
     "MixtureWindows",
     "ProceduralClip",
     "ProceduralClips",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import cv2
@@ -30,8 +31,9 @@ from vinpaint.inference.flow_guided_motion import (
     next_step,
     reverse,
 )
+from vinpaint.inference.flow_guided_offer import Fusion, make_offer, mix, offer_box
 from vinpaint.inference.flow_guided_propagation import fuse, propagate
-from vinpaint.inference.flow_guided_sources import Box, Source, follow_box, source_indices, weigh_source
+from vinpaint.inference.flow_guided_sources import Box, Source, follow_box, source_indices, weigh_source, weighted_mean
 from vinpaint.inference.inpainter import MaskedClip
 from vinpaint.models.flow.dis import DISFlow
 from vinpaint.models.flow.estimator import FlowEstimator
@@ -49,6 +51,11 @@ class _HeldFrame:
     work: WorkFrame
     filled: Levels  # at working size, the hole filled smoothly
     step: Step | None = None  # to the next frame
+
+    @cached_property
+    def small(self) -> Levels:
+        """The image at working size."""
+        return self.image if self.image.shape == self.work.image.shape else run_on(self.work.image, self.work.hole)
 
 
 @dataclass
@@ -92,6 +99,8 @@ class FlowGuidedInpainter:
         cut_threshold: share of pixels with contradictory flow from which a pair of neighbours counts as a cut, across
             which nothing is carried.
         fallback: what makes up pixels that were never visible: ``telea``, ``smooth``, or a callable.
+        fusion: what decides between the carried and the aligned colours and corrects the result; None leaves the mean
+            of fixed weights.
 
     Raises:
         UserError: if an argument is out of its range.
@@ -115,6 +124,7 @@ class FlowGuidedInpainter:
         max_flow_side: int = 640,
         cut_threshold: float = 0.4,
         fallback: FallbackName | SpatialFill = "telea",
+        fusion: Fusion | None = None,
     ) -> None:
         for name, value, least in (
             ("window", window, 1), ("context", context, 0), ("passes", passes, 1), ("margin", margin, 0),
@@ -143,6 +153,7 @@ class FlowGuidedInpainter:
         self.max_flow_side = max_flow_side
         self.cut_threshold = cut_threshold
         self.fallback = spatial_fill(fallback)
+        self.fusion = fusion
 
     def stream(self, clip: MaskedClip) -> Iterator[Tensor]:
         """Complete ``clip``; see :class:`vinpaint.inference.inpainter.Inpainter`."""
@@ -168,8 +179,9 @@ class FlowGuidedInpainter:
                     previous = frame.image
                     yield known
                 else:
-                    previous = self._finish(window, draft, index - first, previous)
-                    yield composite(known, to_tensor(previous), mask_to_tensor(frame.hole))
+                    # what is carried on is the plain mean: what a fusion adds to it must not add up over the frames
+                    completed, previous = self._finish(window, draft, index - first, previous)
+                    yield composite(known, to_tensor(completed), mask_to_tensor(frame.hole))
             start = end
 
     def _read(self, clip: MaskedClip, index: int) -> _HeldFrame:
@@ -223,8 +235,10 @@ class FlowGuidedInpainter:
         pairs = zip(pairwise(frames), pairwise(completed), motion, strict=True)
         return [next_step(self.flow, *ends, images, cut=step.cut) for ends, images, step in pairs]
 
-    def _finish(self, window: list[_HeldFrame], draft: _Draft, t: int, previous: Levels | None) -> Levels:
-        """Complete one frame at its own size."""
+    def _finish(
+        self, window: list[_HeldFrame], draft: _Draft, t: int, previous: Levels | None
+    ) -> tuple[Levels, Levels]:
+        """Complete one frame at its own size: as it leaves, and by fixed weights alone."""
         frame = window[t]
         box = Box.around(frame.work.hole, _ALIGNMENT_MARGIN)
         sources = self._sources(window, draft, t, box)
@@ -234,28 +248,39 @@ class FlowGuidedInpainter:
         scale = np.array([W / w, H / h], np.float32)
         inner = (pixels + 0.5) / scale - 0.5  # the same places at working size
         boxed = inner - np.array([box.left, box.top], np.float32)
-        total = sample_field(draft.completed[t], inner) * self.carried_weight
-        weight = np.full(len(pixels), self.carried_weight, np.float32)
+        colours = [sample_field(draft.completed[t], inner)]
+        shares = [np.full(len(pixels), self.carried_weight, np.float32)]
         for source in sources:
             points = (sample_field(source.points, boxed) + 0.5) * scale - 0.5
-            share = sample_field(source.weight, boxed)
             other = window[source.index]
-            share = np.where(sample_field(other.hole.astype(np.float32), points) < 1e-3, share, 0)
-            colours = sample_field(other.image, points, interpolation=cv2.INTER_CUBIC)
-            colours += sample_field(source.correction, boxed)
-            total += colours * share[:, None]
-            weight += share
+            hidden = sample_field(other.hole.astype(np.float32), points) >= 1e-3
+            shares.append(np.where(hidden, 0, sample_field(source.weight, boxed)))
+            seen = sample_field(other.image, points, interpolation=cv2.INTER_CUBIC)
+            colours.append(seen + sample_field(source.correction, boxed))
         image = frame.image.astype(np.float32)
-        image[frame.hole] = total / weight[:, None]
-        unseen = (sample_field(draft.missing[t].astype(np.float32), inner) > 0.5) & (weight == self.carried_weight)
-        if not unseen.any():
-            return to_levels(image)
+        image[frame.hole] = weighted_mean(colours, shares)
         missing = frame.hole.copy()
-        missing[frame.hole] = unseen
-        before = None
-        if t > 0 and not draft.motion[t - 1].cut:
-            before = pixels[unseen] + sample_field(draft.motion[t - 1].toward, inner[unseen]) * scale
-        return fill_never_visible(image, missing, before, previous, self.fallback)
+        unseen = sample_field(draft.missing[t].astype(np.float32), inner) > 0.5
+        missing[frame.hole] = unseen & (np.sum(shares[1:], axis=0) == 0)
+        plain = to_levels(image)
+        if missing.any():
+            before = None
+            if t > 0 and not draft.motion[t - 1].cut:
+                before = pixels + sample_field(draft.motion[t - 1].toward, inner) * scale
+                before = before[missing[frame.hole]]
+            plain = fill_never_visible(image, missing, before, previous, self.fallback)
+        if self.fusion is None:
+            return plain, plain
+        seen_by = [(source, window[source.index].small) for source in sources]
+        offer = make_offer(
+            frame.work, plain, (draft.completed[t], draft.missing[t]), seen_by, box,
+            index=t, carried_weight=self.carried_weight,
+        )  # fmt: skip
+        part = offer_box(frame.work.hole)
+        places = inner - np.array([part.left, part.top], np.float32)
+        candidates = (colours, shares, offer.offsets)
+        mixed = mix(self.fusion(offer), plain, frame.hole, candidates, places=places, scale=float(scale.mean()))
+        return mixed, plain
 
     def _sources(self, window: list[_HeldFrame], draft: _Draft, t: int, box: Box) -> list[Source]:
         first, last = t, t

@@ -50,6 +50,10 @@ class Box:
     def slices(self) -> tuple[slice, slice]:
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
+    def within(self, other: Box) -> Box:
+        """The same box in the frame, given in coordinates of another box."""
+        return Box(self.top + other.top, self.bottom + other.top, self.left + other.left, self.right + other.left)
+
     def offset_from(self, other: Box) -> Floats:
         """From the corner of another box to that of this one, ``(2,)`` pixels, x first."""
         return np.array([self.left - other.left, self.top - other.top], np.float32)
@@ -113,6 +117,24 @@ def weigh_source(
     disagreement = cv2.blur(mean_square(offered - wanted), (_WINDOW, _WINDOW))
     weight = np.exp(-disagreement / (2 * tolerance**2)) / np.sqrt(distance)
     return Source(index, points, np.where(visible, weight, 0).astype(np.float32), correction)
+
+
+def weighted_mean(colours: Sequence[Floats], shares: Sequence[Floats]) -> Floats:
+    """The mean of candidates.
+
+    Args:
+        colours: ``(P, 3)`` each, any range.
+        shares: ``(P,)`` each, not all 0 at any place.
+
+    Returns:
+        ``(P, 3)`` float32.
+    """
+    total = np.zeros_like(colours[0])
+    weight = np.zeros_like(shares[0])
+    for colour, share in zip(colours, shares, strict=True):
+        total += colour * share[:, None]
+        weight += share
+    return np.asarray(total / weight[:, None], np.float32)
 
 
 def follow_box(box: Box, motion: Motion, t: int, s: int, size: tuple[int, int]) -> Box:

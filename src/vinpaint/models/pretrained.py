@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import json
 import os
@@ -19,9 +20,12 @@ from vinpaint.errors import UserError
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
+DIGEST_KEY = "sha256"
+"""Key of a ``config.json`` under which the digest of its weights stands, where they are released."""
 
 ARCHITECTURES = {
     "CPNet": "vinpaint.models.cpnet",
+    "FusionNetwork": "vinpaint.models.fusion",
     "STRANet": "vinpaint.models.stra_net",
     "STTN": "vinpaint.models.sttn",
 }
@@ -145,6 +149,27 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file in hexadecimal digits."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def check_digest(path: Path) -> None:
+    """Check that weights are those that were released, where their ``config.json`` says what that is.
+
+    Raises:
+        CheckpointError: if they are others.
+    """
+    if path.name != WEIGHTS_FILE or not (path.parent / CONFIG_FILE).is_file():
+        return
+    wanted = read_config(path.parent).get(DIGEST_KEY)
+    if wanted is not None and (found := file_digest(path)) != wanted:
+        raise CheckpointError(
+            f"weights {path} are not the released ones (sha256 {found[:12]}…, expected {str(wanted)[:12]}…): "
+            "install the library again"
+        )
+
+
 def load_pretrained(folder: str | Path) -> PretrainedModel:
     """Load the model a folder holds, whichever it is.
 
@@ -230,6 +255,7 @@ def read_state(path: str | Path, *, part: Part = "generator") -> State:
         path = path / WEIGHTS_FILE
     if not path.is_file():
         raise CheckpointError(f"weights {path}: no such file")
+    check_digest(path)
     content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
     state = _unwrap(content, part)
     if not state or not all(isinstance(value, Tensor) for value in state.values()):
