@@ -256,6 +256,18 @@ def test_features_are_laid_where_the_image_is(scale: int) -> None:
 
 
 @pytest.mark.parametrize("temporal", ["multiscale", "vanilla", "cpnet"])
+@torch.no_grad()
+def test_the_domain_of_alignment_makes_no_difference_where_nothing_moves(temporal: str) -> None:
+    frames, masks = clip(num_frames=3)
+    made = []
+    for align_domain in ("image", "feature"):
+        model = tiny(temporal=temporal, alignment="affine", align_domain=align_domain)
+        nn.init.zeros_(model.affine.regressor.fc.weight)  # the identity
+        made.append(model(frames, masks))
+    assert torch.allclose(*made, atol=1e-4)
+
+
+@pytest.mark.parametrize("temporal", ["multiscale", "vanilla", "cpnet"])
 @pytest.mark.parametrize("alignment", ["joint", "affine", "flow"])
 @pytest.mark.parametrize("spatial", ["multiscale", "off"])
 def test_every_ablation_learns(alignment: str, temporal: str, spatial: str) -> None:

@@ -87,13 +87,13 @@ class AffineRegressor(nn.Module):
         """Estimate where each pixel of the target lies in the reference.
 
         Args:
-            target: features of the targets, ``(N, C, h, w)``.
-            reference: features of the references, same shape.
+            target: features of the targets, ``(B, C, h, w)``.
+            reference: features of their references, ``(B R, C, h, w)``, those of a target one after the other.
 
         Returns:
-            ``(N, 2, 3)`` float32, from normalised coordinates of the target to those of the reference.
+            ``(B R, 2, 3)`` float32, from normalised coordinates of the target to those of the reference.
         """
-        features = self.conv45(torch.cat([target, reference], dim=1))
+        features = self._side_by_side(target, reference)
         features = self.conv56(self.conv5b(self.conv5a(features)))
         features = self.conv5b(self.conv5a(features)) if self.share_conv5 else self.conv6b(self.conv6a(features))
         # half precision would place pixels of a wide frame wrongly
@@ -101,3 +101,12 @@ class AffineRegressor(nn.Module):
             pooled = features.float().mean(dim=(-2, -1))
             theta = F.linear(pooled, self.fc.weight.float(), self.fc.bias.float())
         return theta.view(-1, 2, 3)
+
+    def _side_by_side(self, target: Tensor, reference: Tensor) -> Tensor:
+        """The first layer on both features side by side; its share of a target is computed once."""
+        layer = self.conv45.conv[0]
+        assert isinstance(layer, nn.Conv2d)
+        of_target, of_reference = torch.split(layer.weight, target.shape[1], dim=1)
+        first = F.conv2d(target, of_target, layer.bias, layer.stride, layer.padding)
+        second = F.conv2d(reference, of_reference, None, layer.stride, layer.padding)
+        return F.relu(second + first.repeat_interleave(reference.shape[0] // target.shape[0], dim=0))

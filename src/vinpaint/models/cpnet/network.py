@@ -206,8 +206,7 @@ class CPNet(PretrainedModel):
             The references in the targets' coordinates.
         """
         B, R = references.features.shape[:2]
-        repeated = target.unsqueeze(1).expand_as(references.features)
-        theta = self.A_Regressor(repeated.flatten(0, 1), references.features.flatten(0, 1))
+        theta = self.A_Regressor(target, references.features.flatten(0, 1))
         images = torch.cat([references.prepared.frames, references.prepared.known], dim=2)
         warped = affine_warp(images.flatten(0, 1), theta, align_corners=self.align_corners)
         warped = torch.unflatten(warped, 0, (B, R))

@@ -118,8 +118,7 @@ class AffineAlignment(nn.Module):
 
     def forward(self, target: Tensor, references: Tensor) -> Tensor:
         """Estimate the maps ``(B, R, 2, 3)`` from targets ``(B, C, h, w)`` to references ``(B, R, C, h, w)``."""
-        repeated = target.unsqueeze(1).expand_as(references)
-        theta = self.regressor(repeated.flatten(0, 1), references.flatten(0, 1))
+        theta = self.regressor(target, references.flatten(0, 1))
         return torch.unflatten(theta, 0, references.shape[:2])
 
 
