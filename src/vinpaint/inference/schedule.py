@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import count
 from typing import NamedTuple
 
 from vinpaint.errors import UserError
@@ -29,6 +30,7 @@ def window_schedule(
     neighbor_stride: int = 5,
     reference_stride: int = 10,
     max_references: int | None = None,
+    end_of_shot: Callable[[int, int], int] | None = None,
 ) -> Iterator[Window]:
     """List the windows of a clip in order.
 
@@ -40,6 +42,8 @@ def window_schedule(
         reference_stride: every how many frames of the clip one is a reference.
         max_references: at most so many references per window, the nearest to the centre (the earlier of two equally
             near). None takes all, so that a window grows with the clip.
+        end_of_shot: given the first frame of a shot and where to stop looking, tells where the shot ends (see
+            :meth:`vinpaint.inference.shots.Shots.end_of`): every shot has windows as if it were a clip. None: one shot.
 
     Yields:
         The windows; every frame is a neighbour in at least one.
@@ -61,16 +65,29 @@ def window_schedule(
             f"neighbor_stride={neighbor_stride}: expected 1 to {neighbor_radius + 1} (neighbor_radius + 1), or frames "
             "between two windows would stay incomplete"
         )
-    for center in range(0, num_frames, neighbor_stride):
-        neighbors = range(max(0, center - neighbor_radius), min(num_frames, center + neighbor_radius + 1))
-        yield Window(center, neighbors, _references(center, neighbors, num_frames, reference_stride, max_references))
+    start = 0
+    while start < num_frames:
+        end = num_frames
+        for center in count(start, neighbor_stride):
+            if end_of_shot is not None:
+                far = num_frames
+                if max_references is not None:
+                    far = min(center + neighbor_radius + 1 + (max_references + 1) * reference_stride, num_frames)
+                end = end_of_shot(start, far)
+            if center >= end:
+                break
+            neighbors = range(max(start, center - neighbor_radius), min(end, center + neighbor_radius + 1))
+            references = _references(center, neighbors, range(start, end), reference_stride, max_references)
+            yield Window(center, neighbors, references)
+        start = end
 
 
-def _references(center: int, neighbors: range, num_frames: int, stride: int, limit: int | None) -> tuple[int, ...]:
+def _references(center: int, neighbors: range, shot: range, stride: int, limit: int | None) -> tuple[int, ...]:
+    grid = shot[::stride]
     if limit is None:
-        return tuple(index for index in range(0, num_frames, stride) if index not in neighbors)
+        return tuple(index for index in grid if index not in neighbors)
     # the nearest are among the first `limit` on either side: a look at all of them would take longer with every frame
-    before = range((neighbors.start - 1) // stride * stride, -1, -stride)[:limit]
-    after = range(-(-neighbors.stop // stride) * stride, num_frames, stride)[:limit]
-    nearest = sorted((*before, *after), key=lambda index: (abs(index - center), index))[:limit]
-    return tuple(sorted(nearest))
+    passed = -(-(neighbors.start - shot.start) // stride)  # places of the grid that lie before the neighbours
+    reached = -(-(neighbors.stop - shot.start) // stride)
+    near = (*grid[max(passed - limit, 0) : passed], *grid[reached : reached + limit])
+    return tuple(sorted(sorted(near, key=lambda index: (abs(index - center), index))[:limit]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import dropwhile, islice
+from itertools import islice
 from typing import Literal, Protocol, cast, runtime_checkable
 
 import numpy as np
@@ -17,6 +17,7 @@ from vinpaint.inference.inpainter import MaskedClip, no_earlier_frame
 from vinpaint.inference.placement import Precision, place, resolve_device, resolve_precision
 from vinpaint.inference.resizing import resize_completed, resize_visible
 from vinpaint.inference.schedule import Window, window_schedule
+from vinpaint.inference.shots import Shots, check_cut_threshold
 from vinpaint.ops.compositing import composite
 from vinpaint.ops.conversion import mask_to_tensor, to_tensor
 
@@ -68,6 +69,9 @@ class WindowInpainter:
         device: ``auto`` is a GPU if there is one; ``keep`` is where the network is; or a device's name.
         precision: ``fp32``, ``bf16`` or ``fp16``, of weights and features.
         chunk_size: frames that are read, encoded or decoded at a time.
+        cut_threshold: score from which neighbouring frames count as a cut (see
+            :func:`vinpaint.inference.shots.scene_change`); every shot is then completed as if it were a clip. Frames
+            are read a second time for it, ahead of what is completed. None: frames are mixed across cuts.
 
     Raises:
         UserError: if an argument is none of these or the device is absent.
@@ -90,6 +94,7 @@ class WindowInpainter:
         device: str = "auto",
         precision: Precision = "fp32",
         chunk_size: int = 4,
+        cut_threshold: float | None = None,
     ) -> None:
         _check_choice("blend", blend, ("mean", "ema_half"))
         _check_choice("quantize", quantize, ("round", "truncate"))
@@ -109,6 +114,9 @@ class WindowInpainter:
         self.device = device
         self.precision = precision
         self.chunk_size = chunk_size
+        self.cut_threshold = cut_threshold
+        if cut_threshold is not None:
+            check_cut_threshold(cut_threshold)
         next(self._schedule(1))  # a schedule that cannot be is refused here, not in the middle of a clip
         resolve_device(device, model)
 
@@ -136,7 +144,13 @@ class WindowInpainter:
         inputs = _WindowInputs(clip, network, self.size, resolve_device(self.device, network), self.chunk_size)
         # features needed within the stretch that a reference spends as a neighbour are kept over it
         ahead = -(-max(self.reference_stride, 2 * self.neighbor_radius + 1) // self.neighbor_stride) + 1
-        for window, coming in _look_ahead(self._schedule(clip.num_frames, start), ahead):
+        for window, coming in _look_ahead(self._windows(clip), ahead):
+            needed = {index for later in coming for index in (*later.neighbors, *later.references)}
+            if window.neighbors.stop <= start:
+                if clip.masks.read(window.neighbors).any():
+                    inputs.pass_over(window)
+                inputs.keep(needed)
+                continue
             new = [index for index in window.neighbors if index not in pending]
             if new:
                 frames, holes = clip.read(new)
@@ -151,7 +165,7 @@ class WindowInpainter:
                 frame = pending.pop(index)
                 if index >= start:
                     yield self._finish(frame, inputs)
-            inputs.keep({index for later in coming for index in (*later.neighbors, *later.references)})
+            inputs.keep(needed)
 
     @torch.no_grad()
     def _finish(self, frame: _PendingFrame, inputs: _WindowInputs) -> Tensor:
@@ -169,16 +183,19 @@ class WindowInpainter:
     def _cut_levels(self, frames: Tensor) -> Tensor:
         return frames if self.quantize == "round" else frames.mul(255).floor_().div_(255)
 
-    def _schedule(self, num_frames: int, start: int = 0) -> Iterator[Window]:
-        """The windows in which frames from ``start`` on take part."""
-        windows = window_schedule(
+    def _windows(self, clip: MaskedClip) -> Iterator[Window]:
+        end_of_shot = None if self.cut_threshold is None else Shots(clip, threshold=self.cut_threshold).end_of
+        return self._schedule(clip.num_frames, end_of_shot)
+
+    def _schedule(self, num_frames: int, end_of_shot: Callable[[int, int], int] | None = None) -> Iterator[Window]:
+        return window_schedule(
             num_frames,
             neighbor_radius=self.neighbor_radius,
             neighbor_stride=self.neighbor_stride,
             reference_stride=self.reference_stride,
             max_references=self.max_references,
+            end_of_shot=end_of_shot,
         )
-        return dropwhile(lambda window: window.neighbors.stop <= start, windows)
 
     def _place(self) -> nn.Module:
         """The network on its device and in its precision; a copy, laid out for convolutions, unless it already is."""
@@ -227,6 +244,7 @@ class _WindowInputs:
         self.size = size or self.native_size
         self.shares_features = isinstance(network, WindowModel)
         self._kept: dict[int, tuple[Tensor, Tensor]] = {}  # features or frame (1, C, h, w), mask (1, 1, H, W) bool
+        self._passed: dict[int, tuple[int, ...]] = {}  # frames that would be kept, and the chunk each was encoded in
 
     def prepare(self, frames: Sequence[_PendingFrame]) -> tuple[Tensor, Tensor]:
         """Frames ``(N, 3, h, w)`` with hidden holes and masks ``(N, 1, h, w)`` at the network's size, on its device."""
@@ -254,21 +272,39 @@ class _WindowInputs:
         """Forget what is not among the ``needed`` frames."""
         needed = set(needed)
         self._kept = {index: value for index, value in self._kept.items() if index in needed}
+        self._passed = {index: chunk for index, chunk in self._passed.items() if index in needed}
+
+    def pass_over(self, window: Window) -> None:
+        """Note what completing a window would encode together: the last digit of a feature can depend on it."""
+        missing = [index for index in (*window.neighbors, *window.references) if index not in self._passed]
+        for first in range(0, len(missing), self.chunk_size):
+            chunk = tuple(missing[first : first + self.chunk_size])
+            self._passed.update(dict.fromkeys(chunk, chunk))
 
     def _fill(self, frames: Sequence[int], pending: dict[int, _PendingFrame]) -> None:
+        for index in frames:
+            if index in self._passed:
+                chunk = self._passed[index]
+                held = {other for other in chunk if other in self._passed}  # the others were dropped meanwhile
+                self._encode(chunk, pending, keep=held)
+                self._passed = {other: mates for other, mates in self._passed.items() if other not in held}
         missing = iter(index for index in frames if index not in self._kept)
-        while chunk := list(islice(missing, self.chunk_size)):
-            unread = [index for index in chunk if index not in pending]
-            read = {}
-            if unread:
-                read = {
-                    index: _PendingFrame(frame, hole)
-                    for index, frame, hole in zip(unread, *self.clip.read(unread), strict=True)
-                }
-            images, masks = self.prepare([read[index] if index in read else pending[index] for index in chunk])
-            if self.shares_features:
-                images = cast(WindowModel, self.network).encode(images.unsqueeze(0), masks.unsqueeze(0))[0]
-            for index, image, mask in zip(chunk, torch.split(images, 1), torch.split(masks, 1), strict=True):
+        while chunk := tuple(islice(missing, self.chunk_size)):
+            self._encode(chunk, pending, keep=set(chunk))
+
+    def _encode(self, chunk: Sequence[int], pending: dict[int, _PendingFrame], *, keep: set[int]) -> None:
+        unread = [index for index in chunk if index not in pending]
+        read = {}
+        if unread:
+            read = {
+                index: _PendingFrame(frame, hole)
+                for index, frame, hole in zip(unread, *self.clip.read(unread), strict=True)
+            }
+        images, masks = self.prepare([read[index] if index in read else pending[index] for index in chunk])
+        if self.shares_features:
+            images = cast(WindowModel, self.network).encode(images.unsqueeze(0), masks.unsqueeze(0))[0]
+        for index, image, mask in zip(chunk, torch.split(images, 1), torch.split(masks, 1), strict=True):
+            if index in keep:
                 # copies: a slice would keep its whole chunk alive
                 self._kept[index] = (image.clone(), mask > 0.5)
 
