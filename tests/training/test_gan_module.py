@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import lightning as L
@@ -11,7 +12,7 @@ from tiny_training import OnBatchEnd, TinyGenerator, tiny_batch, tiny_module, ti
 from vinpaint.batch import VideoBatch
 from vinpaint.errors import UserError
 from vinpaint.models.vgg import VGG16Features
-from vinpaint.training import Completion, DivergedError, STTNModule
+from vinpaint.training import Completion, DivergedError, Game, Optimization, STTNModule
 from vinpaint.training.micro_batches import split_batch
 
 
@@ -117,6 +118,46 @@ def test_a_subclass_may_sit_a_batch_out_of_the_game() -> None:
     before = [p.detach().clone() for p in module.discriminator.parameters()]
     fit(module, [tiny_batch()])
     assert all(torch.equal(a, b) for a, b in zip(before, module.discriminator.parameters(), strict=True))
+
+
+def test_what_sits_a_game_out_counts_as_nothing_and_further_values_are_logged() -> None:
+    class HalfGame(STTNModule):
+        def complete(self, batch: VideoBatch, measures: dict[str, torch.Tensor]) -> Completion:
+            made = super().complete(batch, measures)
+            return replace(made, fake_share=0.5, shown={"brightness": batch["frames"].mean()})
+
+    outputs: list[dict[str, torch.Tensor]] = []
+    batch = tiny_batch()
+    for kind in (STTNModule, HalfGame):
+        donor = tiny_module()
+        # a critic that does not learn, so that the generator meets the same one
+        module = kind(donor.generator, discriminator=donor.discriminator, game=Game(d_loss_scale=0.0))
+        fit(module, [batch], callbacks=[OnBatchEnd(lambda _, out: outputs.append(out))])
+    whole, half = outputs
+    for key in ("adversarial", "discriminator_real", "discriminator_fake"):
+        torch.testing.assert_close(half[key], whole[key] / 2, msg=key)
+    torch.testing.assert_close(half["hole"], whole["hole"])
+    torch.testing.assert_close(half["brightness"], batch["frames"].mean())
+    torch.testing.assert_close(half["loss"], half["hole"] + half["valid"] + half["adversarial"])
+
+
+def test_chance_is_drawn_once_for_all_parts_of_a_batch() -> None:
+    draws: list[torch.Tensor] = []
+
+    class Drawing(STTNModule):
+        def draw(self, batch: VideoBatch) -> VideoBatch:
+            return {**batch, "luck": torch.rand(len(batch["name"]))}
+
+        def complete(self, batch: VideoBatch, measures: dict[str, torch.Tensor]) -> Completion:
+            draws.append(batch["luck"])
+            return super().complete(batch, measures)
+
+    donor = tiny_module()
+    module = Drawing(donor.generator, discriminator=donor.discriminator, optimization=Optimization(micro_batch_size=1))
+    fit(module, [tiny_batch(2)])
+    assert len(draws) == 4
+    assert torch.equal(torch.cat(draws[:2]), torch.cat(draws[2:]))
+    assert draws[0] != draws[1]
 
 
 def test_what_lies_under_the_hole_does_not_reach_the_completion() -> None:

@@ -15,7 +15,6 @@ from vinpaint.batch import VideoBatch
 from vinpaint.errors import UserError
 from vinpaint.losses import Normalisation, region_l1
 from vinpaint.models.stra_net import STRANet
-from vinpaint.ops.compositing import composite
 from vinpaint.training.gan_module import Completion, GANModule
 from vinpaint.training.leftover import draw_blobs
 from vinpaint.training.perceptual import PerceptualTerms, WithoutVGG
@@ -34,9 +33,10 @@ SMALLEST_LEFTOVER = 1e-3
 class STRANetModule(GANModule):
     """Trains STRA-Net: alignment and temporal aggregation first, then the spatial aggregation with them.
 
-    Until ``spatial_start_epoch`` the spatial aggregation is left out, of training and of validation, and the
-    discriminator waits. Logged values are weighted and add up to ``train/loss``; beside them stand the alignment error
-    of flow, which has nothing to learn, and the share of the frames that is left over.
+    Until ``spatial_start_epoch`` the spatial aggregation is left out and the discriminator waits. Validation completes
+    with all of the network even then: it measures what the weights do when they are used, so that the best of them are
+    not those of a network half trained. Logged values are weighted and add up to ``train/loss``; beside them stand the
+    alignment error of flow, which has nothing to learn, and the share of the frames that is left over.
 
     Args:
         generator: a :class:`vinpaint.models.stra_net.STRANet`.
@@ -166,18 +166,9 @@ class STRANetModule(GANModule):
         """Whether the spatial aggregation is still left out; never outside a trainer."""
         return self._trainer is not None and self.current_epoch < self.spatial_start_epoch
 
-    def forward(self, frames: Tensor, masks: Tensor) -> Tensor:
-        """Complete clips as the network does, while it warms up without its untrained part; see :class:`GANModule`."""
-        clip = self.generator.prepare_clip(frames, masks)
-        completed = [
-            self.generator.complete_in_clip(clip, index, spatial=not self.warming_up).frame
-            for index in range(frames.shape[1])
-        ]
-        return composite(frames, torch.stack(completed, dim=1).clamp(0, 1), masks)
-
     def pictures(self, frames: Tensor, masks: Tensor, *, columns: int) -> dict[str, Rows]:
         """Show how the middle frame of a clip is completed; see :func:`stra_net_pictures`."""
-        return stra_net_pictures(self.generator, frames, masks, columns=columns, spatial=not self.warming_up)
+        return stra_net_pictures(self.generator, frames, masks, columns=columns)
 
     def draw(self, batch: VideoBatch) -> VideoBatch:
         """Draw the targets of every clip, references that are given whole, and what no reference may show."""

@@ -13,9 +13,7 @@ from vinpaint.training.pictures import Explained, Rows, evenly, explain_pictures
 
 
 @torch.no_grad()
-def stra_net_pictures(
-    network: STRANet, frames: Tensor, masks: Tensor, *, columns: int, spatial: bool
-) -> dict[str, Rows]:
+def stra_net_pictures(network: STRANet, frames: Tensor, masks: Tensor, *, columns: int) -> dict[str, Rows]:
     """Show how the middle frame of a clip is completed from some of the others.
 
     Args:
@@ -23,7 +21,6 @@ def stra_net_pictures(
         frames: ``(T, 3, H, W)`` in [0, 1].
         masks: ``(T, 1, H, W)`` in {0, 1}, 1 = hole.
         columns: images per row at most, the target among them; each reference takes one for each kind of alignment.
-        spatial: whether the spatial aggregation takes part.
 
     Returns:
         ``alignment`` and ``attention``, see :func:`vinpaint.training.pictures.explain_pictures`: references laid by
@@ -36,7 +33,7 @@ def stra_net_pictures(
     chosen = sorted([middle, *evenly(others, max((columns - 1) // kinds, 1))])
     clip = network.prepare_clip(frames[chosen].unsqueeze(0), masks[chosen].unsqueeze(0))
     target = chosen.index(middle)
-    done = network.complete_in_clip(clip, target, spatial=spatial, keep_aligned=True)
+    done = network.complete_in_clip(clip, target, keep_aligned=True)
     height, width = frames.shape[-2:]
     laid = [a for affine in (True, False) for a in done.aligned if (a.placement.theta is not None) == affine]
     aligned, visible = (
