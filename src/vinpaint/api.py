@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 from hydra.utils import get_class
@@ -256,7 +257,7 @@ def _network(node: DictConfig, weights: PathLike) -> nn.Module:
     """Build the network of a model with its weights; a released folder also says what the network looks like."""
     target = get_class(str(node.network._target_))
     if issubclass(target, PretrainedModel) and (Path(weights).expanduser() / CONFIG_FILE).is_file():
-        return target.from_pretrained(weights)
+        return target.from_pretrained(weights, **_switched(target, node.network))
     return load_weights(cast(nn.Module, build(node.network)), weights)
 
 
@@ -266,6 +267,17 @@ def _refined(engine: Inpainter, refine: DictConfig | None) -> Inpainter:
         return engine
     refined: Inpainter = build(refine, engine=engine)
     return refined
+
+
+def _switched(target: type[PretrainedModel], node: DictConfig) -> dict[str, Any]:
+    """Arguments that the configuration sets, among those the class names in ``SWITCHES``: weights serve all their values.
+
+    Every other argument is what the weights were trained with.
+    """
+    parameters = inspect.signature(target).parameters
+    differ = {key: node[key] for key in getattr(target, "SWITCHES", ()) if node.get(key) != parameters[key].default}
+    built: dict[str, Any] = build({"_target_": "builtins.dict", **differ})
+    return built
 
 
 def _model_config(name: str) -> DictConfig:

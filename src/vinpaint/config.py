@@ -123,6 +123,11 @@ def explain(error: Exception, config_name: str, overrides: Sequence[str]) -> Con
     if match := re.search(r"Could not (?:find|load) '([\w/]+)/([\w.-]+)'", message):
         group, option = match.groups()
         return ConfigError(f"{group}={option}: no such option{_nearest(option, options(group))}")
+    for table in (o.removeprefix("sweep=") for o in overrides if o.startswith("sweep=")):
+        if (file := CONFIG_DIR / "sweep" / f"{table}.yaml").is_file():
+            made_by = OmegaConf.load(file).sweep.command
+            if made_by not in (None, config_name):
+                return ConfigError(f"sweep={table} is a table of vinpaint-{made_by}, not of vinpaint-{config_name}")
     if match := re.search(r"Could not override '([\w./@-]+)'", message):
         key = match.group(1)
         valid = [o for o in overrides if re.split(r"[=@]", o.lstrip("+~"))[0] != key]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -61,6 +61,12 @@ class STRANet(PretrainedModel):
     """
 
     mean: Tensor
+
+    SWITCHES: ClassVar = (
+        *("alignment", "flow", "flow_mode", "flow_fill", "flow_margin", "flow_check", "flow_window"),
+        "reference_chunk",
+    )
+    """Arguments that a configuration may set whatever weights were trained with."""
 
     def __init__(
         self,

@@ -1,0 +1,26 @@
+"""What a configuration may set of a network whose weights were saved with another setting."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vinpaint.api import inpainter_from_config
+from vinpaint.config import build, compose
+
+TINY = ("model=stra_net_small", "model.network.channels=4", "model.network.alignment_channels=4")
+
+
+def test_a_switch_of_the_configuration_holds_beside_saved_weights(tmp_path: Path) -> None:
+    build(compose("evaluate", TINY).model.network).save_pretrained(tmp_path)
+    plain = inpainter_from_config(compose("evaluate", ["model=stra_net_small"]).model, tmp_path).model
+    switched = ("model=stra_net_small", "model.network.alignment=affine")
+    affine = inpainter_from_config(compose("evaluate", switched).model, tmp_path).model
+    assert (plain.alignment, affine.alignment) == ("joint", "affine")
+    assert all((a == b).all() for a, b in zip(plain.parameters(), affine.parameters(), strict=True))
+
+
+def test_other_arguments_are_those_the_weights_were_trained_with(tmp_path: Path) -> None:
+    saved = build(compose("evaluate", [*TINY, "model.network.temporal=vanilla"]).model.network)
+    saved.save_pretrained(tmp_path)
+    loaded = inpainter_from_config(compose("evaluate", ["model=stra_net_small"]).model, tmp_path).model
+    assert loaded.state_dict().keys() == saved.state_dict().keys()
