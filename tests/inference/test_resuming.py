@@ -15,6 +15,8 @@ from vinpaint.data import ProceduralClip
 from vinpaint.errors import UserError
 from vinpaint.inference.baselines import DiffusionInpainter, IdentityInpainter, TemporalMedianInpainter
 from vinpaint.inference.finished_frames import FinishedFrames
+from vinpaint.inference.flow_guided import FlowGuidedInpainter
+from vinpaint.inference.flow_guided_offer import Offer, nothing_judged
 from vinpaint.inference.inpainter import MaskedClip, ResumableInpainter
 from vinpaint.inference.window import WindowInpainter
 from vinpaint.masks import ArrayMasks
@@ -31,10 +33,17 @@ def sttn_engine(**options: object) -> WindowInpainter:
     return WindowInpainter(network, size="native", device="cpu", **options)  # type: ignore[arg-type]
 
 
+def _brighten(offer: Offer) -> tuple[np.ndarray, np.ndarray]:
+    coefficients, residual = nothing_judged(offer)
+    return coefficients, residual + 8
+
+
 ENGINES: dict[str, Callable[[], ResumableInpainter]] = {
     "identity": IdentityInpainter,
     "telea": DiffusionInpainter,
     "temporal_median": lambda: TemporalMedianInpainter(radius=3),
+    "flow_guided": lambda: FlowGuidedInpainter(window=6, context=3, distances=[1, 2]),
+    "flow_guided_fusion": lambda: FlowGuidedInpainter(window=6, context=3, distances=[1, 2], fusion=_brighten),
     "window": lambda: sttn_engine(neighbor_radius=3, neighbor_stride=2, reference_stride=4),
     "window_capped": lambda: sttn_engine(neighbor_radius=2, neighbor_stride=3, reference_stride=3, max_references=2),
     "window_public": lambda: sttn_engine(neighbor_radius=2, neighbor_stride=2, blend="ema_half", quantize="truncate"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -34,7 +34,7 @@ from vinpaint.inference.flow_guided_motion import (
 from vinpaint.inference.flow_guided_offer import Fusion, make_offer, mix, offer_box
 from vinpaint.inference.flow_guided_propagation import fuse, propagate
 from vinpaint.inference.flow_guided_sources import Box, Source, follow_box, source_indices, weigh_source, weighted_mean
-from vinpaint.inference.inpainter import MaskedClip
+from vinpaint.inference.inpainter import MaskedClip, no_earlier_frame
 from vinpaint.models.flow.dis import DISFlow
 from vinpaint.models.flow.estimator import FlowEstimator
 from vinpaint.ops.compositing import composite
@@ -157,31 +157,50 @@ class FlowGuidedInpainter:
 
     def stream(self, clip: MaskedClip) -> Iterator[Tensor]:
         """Complete ``clip``; see :class:`vinpaint.inference.inpainter.Inpainter`."""
+        yield from self.stream_from(clip, 0, no_earlier_frame)
+
+    def stream_from(self, clip: MaskedClip, start: int, earlier: Callable[[int], Levels]) -> Iterator[Tensor]:
+        """Go on with ``clip``; see :class:`vinpaint.inference.inpainter.ResumableInpainter`.
+
+        What no frame shows is carried on from the frame before. A fusion changes frames after that, so with one the
+        frames since the last one without a hole are completed again.
+        """
+        begin = start
+        if self.fusion is not None:
+            begin = next((index for index in range(start, 0, -1) if not clip.masks.read([index - 1]).any()), 0)
         held: dict[int, _HeldFrame] = {}
-        previous: Levels | None = None
-        start = 0
-        while start < clip.num_frames:
-            end = min(start + self.window, clip.num_frames)
-            if clip.num_frames - end <= self.context:
-                end = clip.num_frames  # what the window looks at anyway is finished with it
-            first, last = max(start - self.context, 0), min(end + self.context, clip.num_frames)
+        previous = earlier(begin - 1) if begin else None
+        for window in self._windows(clip.num_frames):
+            if window.stop <= begin:
+                continue
+            first, last = max(window.start - self.context, 0), min(window.stop + self.context, clip.num_frames)
             for index in [index for index in held if index < first]:
                 del held[index]
             for index in range(max(held, default=first - 1) + 1, last):
                 held[index] = self._read(clip, index)
-            window = [held[index] for index in range(first, last)]
-            any_hole = any(held[index].hole.any() for index in range(start, end))
-            draft = self._draft(window) if any_hole else None
-            for index in range(start, end):
+            frames = [held[index] for index in range(first, last)]
+            wanted = range(max(window.start, begin), window.stop)
+            draft = self._draft(frames) if any(held[index].hole.any() for index in wanted) else None
+            for index in wanted:
                 frame = held[index]
-                known = to_tensor(frame.image)
+                result = to_tensor(frame.image)
                 if draft is None or not frame.hole.any():
                     previous = frame.image
-                    yield known
                 else:
                     # what is carried on is the plain mean: what a fusion adds to it must not add up over the frames
-                    completed, previous = self._finish(window, draft, index - first, previous)
-                    yield composite(known, to_tensor(completed), mask_to_tensor(frame.hole))
+                    completed, previous = self._finish(frames, draft, index - first, previous)
+                    result = composite(result, to_tensor(completed), mask_to_tensor(frame.hole))
+                if index >= start:
+                    yield result
+
+    def _windows(self, num_frames: int) -> Iterator[range]:
+        """The frames that are completed together, one window after the other."""
+        start = 0
+        while start < num_frames:
+            end = min(start + self.window, num_frames)
+            if num_frames - end <= self.context:
+                end = num_frames  # what the window looks at anyway is finished with it
+            yield range(start, end)
             start = end
 
     def _read(self, clip: MaskedClip, index: int) -> _HeldFrame:
