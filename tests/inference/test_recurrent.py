@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from engine_promises import EnginePromises, assert_kept, complete, noise, wandering_box
+from vinpaint.api import load_inpainter
 from vinpaint.errors import UserError
 from vinpaint.inference.inpainter import Inpainter, MaskedClip
 from vinpaint.inference.recurrent import RecurrentInpainter
@@ -314,6 +315,19 @@ def test_the_plan_names_each_reference_once_per_kind_and_places_it_as_the_networ
     for place, where in zip(places.long(), moved, strict=True):
         if 0 <= where[0] <= 47 and 0 <= where[1] <= 31:
             assert torch.allclose(ramp[:, place[1], place[0]], where, atol=1e-3)
+
+
+def test_residual_aggregation_around_the_engine_is_that_within_it() -> None:
+    frames, masks = arrays(4, 48, 64)
+    small = [
+        *("model.network.alignment_size=32", "model.engine.reference_window=3", "model.engine.near_references=2"),
+        *("model.engine.distant_references=1", "model.engine.device=cpu"),
+    ]
+    within = load_inpainter("stra_net_small", weights="random", overrides=[*small, "model.engine.lr_scale=2"])
+    around = load_inpainter("stra_net_small", weights="random", refine="stra", overrides=[*small, "refine.lr_scale=2"])
+    first, second = complete(within, frames, masks), complete(around, frames, masks)
+    assert_kept(first, frames, masks)
+    assert torch.equal(first, second)
 
 
 def test_patch_attention_is_handed_on() -> None:

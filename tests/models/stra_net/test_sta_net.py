@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ from torch import Tensor, nn
 
 from vinpaint.errors import UserError
 from vinpaint.models.cpnet import CPNet
+from vinpaint.models.flow.dis import DISFlow
 from vinpaint.models.flow.estimator import FlowPair
+from vinpaint.models.flow.irr_pwc import IRRPWC
 from vinpaint.models.pretrained import load_pretrained
 from vinpaint.models.stra_net import STRANet
 
@@ -57,12 +60,26 @@ def test_parameter_counts_are_those_of_the_specification() -> None:
 
 
 def test_saved_weights_come_back_without_the_flow_estimator(tmp_path: Path) -> None:
-    model = tiny(temporal="vanilla", similarity="cosine")
+    model = tiny(temporal="vanilla", similarity="cosine", flow=IRRPWC(weights="random"))
     model.save_pretrained(tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text()).get("flow") is None
+    assert not any("flow" in key for key in model.state_dict())
+    assert all("flow" not in name for name, _ in model.named_parameters())
     loaded = load_pretrained(tmp_path)
     frames, masks = clip()
     assert isinstance(loaded, STRANet)
+    model.flow.estimator = DISFlow()  # what a loaded model has unless told otherwise
     assert torch.equal(loaded(frames, masks), model(frames, masks))
+
+
+@torch.no_grad()
+def test_a_network_of_flow_runs_in_full_precision_beside_half_precision_weights() -> None:
+    frames, masks = clip(num_frames=2, height=64, width=64)
+    model = tiny(alignment="flow", flow=IRRPWC(weights="random")).to(torch.bfloat16)
+    assert torch.isfinite(model(frames, masks)).all()
+    estimator = model.flow.estimator
+    assert isinstance(estimator, IRRPWC)
+    assert all(value.dtype == torch.float32 for value in estimator.parameters())
 
 
 @pytest.mark.parametrize(

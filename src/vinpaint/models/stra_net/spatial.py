@@ -126,7 +126,7 @@ def borrow(features: Tensor, scores: PatchScores, *, scale: int) -> Tensor:
         scale: 2, 4 or 8. Patches are twice as wide as a cell and overlap by half (at 8: three features, by one).
 
     Returns:
-        ``(B, C, H / scale, W / scale)`` float32; overlapping patches are averaged, so that features out of reach of any
+        ``(B, C, H / scale, W / scale)``; overlapping patches are averaged, so that features out of reach of any
         cell that borrows stay what they are.
     """
     stride = CELL // scale
@@ -138,7 +138,7 @@ def borrow(features: Tensor, scores: PatchScores, *, scale: int) -> Tensor:
         counts = F.fold(patches.new_ones(1, size**2, patches.shape[1]), shape, size, padding=padding, stride=stride)
         patches = patches.index_copy(1, scores.rows, scores.scores @ patches)
         folded = F.fold(patches.transpose(1, 2), shape, size, padding=padding, stride=stride)
-        return folded / counts.clamp_min(1)
+        return (folded / counts.clamp_min(1)).to(features.dtype)
 
 
 def _along_diagonals(similarity: Tensor, grid: tuple[int, int]) -> Tensor:
