@@ -28,6 +28,7 @@ from vinpaint.inference.residual_gathering import (
 from vinpaint.inference.residual_reduction import reduced_clip, resolve_scale
 from vinpaint.ops.compositing import composite
 from vinpaint.ops.conversion import mask_to_tensor, to_tensor
+from vinpaint.ops.lifting import reduced_places, sample_at
 from vinpaint.ops.residual_selection import SELECTIONS, Selection
 from vinpaint.ops.residuals import enlarge_frames, reduce_frames
 
@@ -150,8 +151,8 @@ class ResidualAggregation:
         known = held.pixels()
         if not held.hole.any():
             return known
-        base = enlarge_frames(held.reduced.image[None], scale, held.size)[0]
         if self.residual == "none":
+            base = enlarge_frames(held.reduced.image[None], scale, held.size)[0]
             return composite(known, base.clamp(0, 1), held.hole[None])
         plan = window[target].plan
         if plan is None and scores is not None:
@@ -163,14 +164,16 @@ class ResidualAggregation:
             held, references, plan.candidates, places, scale,
             select=self.select, topk=self.topk, temperature=self.temperature, gate=self.gate,
         )  # fmt: skip
-        detailed = base
-        detailed[:, held.hole] += residual
         if self.residual == "full" and not bool(seen.all()):
             left_over = held.hole.clone()
             left_over[held.hole] = ~seen
             spatial = plan.spatial or cells_left_over(held.reduced, left_over, scale)
             if spatial is not None:
-                detailed[:, left_over] += spatial_residual(held, detailed, left_over, spatial, scale=scale)
-        finished = composite(known, detailed.clamp(0, 1), held.hole[None])
+                residual[:, ~seen] = spatial_residual(held, residual, left_over, spatial, scale=scale)
+        # the enlarged frame, at the pixels of the hole alone
+        base = sample_at(held.reduced.image, reduced_places(places, scale))
+        detailed = known.clone()
+        detailed[:, held.hole] = (base + residual).clamp_(0, 1)
+        finished = composite(known, detailed, held.hole[None])
         held.complete(finished)
         return finished

@@ -37,7 +37,7 @@ class FlowScores:
         self,
         *,
         flow: FlowEstimator | None = None,
-        distances: Sequence[int] = (1, 2, 4, 8, 14, 22),
+        distances: Sequence[int] = (1, 3, 6, 10),
         round_trip: float | None = 1.0,
         completed: bool = True,
     ) -> None:

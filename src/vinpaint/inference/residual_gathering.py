@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vinpaint.inference.residual_candidates import Candidate, ReducedFrame, SpatialScores
-from vinpaint.ops.compositing import composite
 from vinpaint.ops.lifting import full_size_places, inside, reduced_places, sample_at
 from vinpaint.ops.residual_patches import (
     aggregate_patches,
@@ -153,13 +152,13 @@ def cells_left_over(reduced: ReducedFrame, left_over: Tensor, scale: int) -> Spa
 
 
 def spatial_residual(
-    target: HeldFrame, detailed: Tensor, left_over: Tensor, scores: SpatialScores, *, scale: int
+    target: HeldFrame, temporal: Tensor, left_over: Tensor, scores: SpatialScores, *, scale: int
 ) -> Tensor:
     """Carry detail from patches of a frame to what no reference shows.
 
     Args:
         target: the frame.
-        detailed: its enlarged reduced frame with the detail of references in the hole, ``(3, H, W)``.
+        temporal: detail of references at the pixels of the hole, row by row, ``(3, N)``; 0 where they show none.
         left_over: what is to be filled, ``(H, W)`` bool.
         scores: which patches are alike.
         scale: as the frame is reduced.
@@ -167,8 +166,8 @@ def spatial_residual(
     Returns:
         ``(3, N)`` at the N pixels left over, row by row.
     """
-    base = enlarge_frames(target.reduced.image[None], scale, target.size)[0]
-    residual = composite(target.pixels(), detailed, target.hole[None]) - base
+    residual = target.pixels() - enlarge_frames(target.reduced.image[None], scale, target.size)[0]
+    residual[:, target.hole] = temporal
     # beside the hole the enlarged frame mixes in what was completed
     mixed = enlarge_frames(target.reduced.hole[None, None], scale, target.size)[0, 0] > 0
     residual = residual.masked_fill(mixed & ~target.hole, 0)

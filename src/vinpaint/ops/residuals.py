@@ -26,7 +26,8 @@ def reduce_frames(frames: Tensor, masks: Tensor, scale: int) -> tuple[Tensor, Te
         Means ``(N, 3, h, w)``, 0 in the new hole; and holes ``(N, 1, h, w)``, 1 where any pixel of the square is in it.
     """
     bottom, right = (-frames.shape[-2]) % scale, (-frames.shape[-1]) % scale
-    frames, masks = (F.pad(image, (0, right, 0, bottom), mode="replicate") for image in (frames, masks))
+    if bottom or right:
+        frames, masks = (F.pad(image, (0, right, 0, bottom), mode="replicate") for image in (frames, masks))
     covered = F.max_pool2d(masks, scale)
     return hide_holes(F.avg_pool2d(hide_holes(frames, masks), scale), covered), covered
 
