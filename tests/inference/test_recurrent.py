@@ -17,9 +17,10 @@ from vinpaint.api import load_inpainter
 from vinpaint.errors import UserError
 from vinpaint.inference.inpainter import Inpainter, MaskedClip
 from vinpaint.inference.recurrent import RecurrentInpainter
+from vinpaint.inference.recurrent_plan import HoleFlow
 from vinpaint.inference.recurrent_references import RecurrentReferences
 from vinpaint.inference.recurrent_run import RecurrentRun
-from vinpaint.inference.residual_candidates import AffineMap, FlowMap, PlanningInpainter
+from vinpaint.inference.residual_candidates import AffineMap, PlanningInpainter
 from vinpaint.masks import ArrayMasks
 from vinpaint.models.cpnet import CPNet
 from vinpaint.models.flow.dis import DISFlow
@@ -297,9 +298,9 @@ def test_the_plan_names_each_reference_once_per_kind_and_places_it_as_the_networ
         candidates = planned[target][1].candidates
         near, distant = schedule.near(target), schedule.distant(target)
         by_kind = {
-            kind: sorted(c.index for c in candidates if isinstance(c.position, kind)) for kind in (AffineMap, FlowMap)
+            kind: sorted(c.index for c in candidates if isinstance(c.position, kind)) for kind in (AffineMap, HoleFlow)
         }
-        assert by_kind == {AffineMap: sorted((*near, *distant)), FlowMap: sorted(near)}
+        assert by_kind == {AffineMap: sorted((*near, *distant)), HoleFlow: sorted(near)}
         assert all(c.logits.shape == (31, 45) for c in candidates)
         assert all((c.visible is None) == isinstance(c.position, AffineMap) for c in candidates)
     places = torch.tensor([[3.0, 4.0], [40.0, 29.0]])
@@ -315,6 +316,27 @@ def test_the_plan_names_each_reference_once_per_kind_and_places_it_as_the_networ
     for place, where in zip(places.long(), moved, strict=True):
         if 0 <= where[0] <= 47 and 0 <= where[1] <= 31:
             assert torch.allclose(ramp[:, place[1], place[0]], where, atol=1e-3)
+
+
+def test_flow_is_handed_on_as_far_as_it_is_asked_for() -> None:
+    frames, masks = arrays(4, 48, 64)
+    network = tiny_network(alignment="flow")
+    inpainter = engine(network, recurrent=False)
+    plan = list(inpainter.stream_planned(MaskedClip(ArrayClip(frames), ArrayMasks(masks))))[1][1]
+    steps = network.prepare_clip(to_tensor(frames)[None], mask_to_tensor(masks)[None]).steps
+    assert steps is not None
+    motion = dict(steps.walk(1, 2))
+    rows, columns = masks[1].any(1).nonzero()[0], masks[1].any(0).nonzero()[0]
+    for candidate in plan.candidates:
+        assert isinstance(candidate.position, HoleFlow)
+        assert candidate.position.flow[0].numel() < masks[1].size / 2
+        assert candidate.visible is not None
+        assert torch.equal(candidate.visible.float(), motion[candidate.index].valid[0, 0])
+        for y in range(rows[0] - 3, rows[-1] + 4, 5):
+            for x in range(columns[0] - 3, columns[-1] + 4, 5):
+                there = candidate.position(torch.tensor([[float(x), float(y)]]))[0]
+                flow = motion[candidate.index].flow[0, :, y, x]
+                assert torch.allclose(there - torch.tensor([x, y]), flow, atol=1e-4)
 
 
 def test_residual_aggregation_around_the_engine_is_that_within_it() -> None:

@@ -100,12 +100,11 @@ class RecurrentInpainter:
 
     def stream_planned(self, clip: MaskedClip) -> Iterator[tuple[Tensor, AggregationPlan]]:
         """Complete ``clip`` at its own size by the network alone, and tell what each frame was completed from."""
-        size = (clip.height, clip.width)
         for completed, borrowed in self._stream(clip, keep_aligned=True):
             if borrowed is None:
                 yield completed, AggregationPlan(())
             else:
-                yield completed, aggregation_plan(*borrowed, size=size, recurrent=self.recurrent)
+                yield completed, aggregation_plan(*borrowed, recurrent=self.recurrent)
 
     def _stream(self, clip: MaskedClip, *, keep_aligned: bool) -> Iterator[tuple[Tensor, Borrowed | None]]:
         network = place(self.model, resolve_device(self.device, self.model), self.precision)

@@ -27,10 +27,12 @@ class Borrowed(NamedTuple):
     Attributes:
         completion: of the network.
         indices: the references of each of its ``aligned`` portions.
+        hole: that of the target, ``(1, h, w)`` bool.
     """
 
     completion: Completion
     indices: tuple[tuple[int, ...], ...]
+    hole: Tensor
 
 
 class RecurrentRun:
@@ -114,7 +116,7 @@ class RecurrentRun:
             for wanted in (uses_affine, is_near and self.network.uses_flow)
             if wanted
         )
-        return Borrowed(completion, tuple(indices))
+        return Borrowed(completion, tuple(indices), frame.hole)
 
     def _chunks(self, indices: Sequence[int]) -> list[tuple[int, ...]]:
         return [tuple(indices[start : start + self.chunk_size]) for start in range(0, len(indices), self.chunk_size)]
