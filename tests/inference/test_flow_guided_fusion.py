@@ -15,9 +15,11 @@ from vinpaint.inference.flow_guided import FlowGuidedInpainter
 from vinpaint.inference.flow_guided_fusion import FusionInpainter, NetworkFusion, offer_tensors
 from vinpaint.inference.flow_guided_offer import Offer, nothing_judged
 from vinpaint.inference.fusion_records import Recording, plain_error, read_record, record_files
-from vinpaint.inference.inpainter import Inpainter
-from vinpaint.masks import MovingMask
+from vinpaint.inference.inpainter import Inpainter, MaskedClip
+from vinpaint.masks import ArrayMasks, MovingMask
 from vinpaint.models.fusion import FusionNetwork
+from vinpaint.ops.conversion import to_uint8
+from vinpaint.video import ArrayClip, ClipReader
 
 
 def network() -> FusionNetwork:
@@ -78,6 +80,16 @@ def test_what_is_judged_is_what_is_applied() -> None:
             torch.testing.assert_close(found, mixed[:, y, x].clamp(0, 1), atol=2.5 / 255, rtol=0)
 
 
+def test_it_goes_on_in_the_middle_of_a_clip() -> None:
+    frames, holes = noise(9, 30, 40), wandering_box(9, 30, 40)
+    holes[:, 5:15, 10:20] = True  # never visible
+    engine = FusionInpainter(network(), base=FlowGuidedInpainter(window=4, context=2, distances=[1, 2]))
+    whole = complete(engine, frames, holes)
+    clip = MaskedClip(ArrayClip(frames), ArrayMasks(holes))
+    rest = torch.stack(list(engine.stream_from(clip, 5, lambda index: to_uint8(whole[index]))))
+    np.testing.assert_array_equal(to_uint8(rest), to_uint8(whole[5:]))
+
+
 def test_another_network_is_refused() -> None:
     with pytest.raises(UserError, match="model is a Linear: expected a FusionNetwork"):
         FusionInpainter(nn.Linear(1, 1), base=FlowGuidedInpainter())
@@ -102,9 +114,7 @@ class Known:
 
     name = "noise"
 
-    def open(self):  # type: ignore[no-untyped-def]
-        from vinpaint.video import ArrayClip
-
+    def open(self) -> ClipReader:
         return ArrayClip(noise(6, 48, 64))
 
 

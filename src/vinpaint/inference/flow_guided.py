@@ -99,8 +99,8 @@ class FlowGuidedInpainter:
         cut_threshold: share of pixels with contradictory flow from which a pair of neighbours counts as a cut, across
             which nothing is carried.
         fallback: what makes up pixels that were never visible: ``telea``, ``smooth``, or a callable.
-        fusion: what decides between the carried and the aligned colours and corrects the result; None leaves the mean
-            of fixed weights.
+        fusion: what mixes the carried and the aligned colours and corrects the result; None leaves the mean of fixed
+            weights.
 
     Raises:
         UserError: if an argument is out of its range.

@@ -1,15 +1,15 @@
-"""A trained network in the place where ``flow_guided`` decides between colours."""
+"""A trained network in the place where ``flow_guided`` takes means of fixed weights."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
 
 from vinpaint.errors import UserError
 from vinpaint.inference.flow_guided import FlowGuidedInpainter
-from vinpaint.inference.flow_guided_fields import Floats
+from vinpaint.inference.flow_guided_fields import Floats, Levels
 from vinpaint.inference.flow_guided_offer import Offer
 from vinpaint.inference.inpainter import MaskedClip
 from vinpaint.inference.placement import resolve_device
@@ -18,7 +18,7 @@ from vinpaint.ops.conversion import mask_to_tensor, to_tensor
 
 
 class FusionInpainter:
-    """``flow_guided`` with a network that decides between colours, and makes up what was never visible.
+    """``flow_guided`` with a network that mixes colours and corrects them, also what was never visible.
 
     Args:
         model: a trained network.
@@ -41,9 +41,13 @@ class FusionInpainter:
         """Complete ``clip``; see :class:`vinpaint.inference.inpainter.Inpainter`."""
         return self.base.stream(clip)
 
+    def stream_from(self, clip: MaskedClip, start: int, earlier: Callable[[int], Levels]) -> Iterator[Tensor]:
+        """Go on with ``clip``; see :class:`vinpaint.inference.inpainter.ResumableInpainter`."""
+        return self.base.stream_from(clip, start, earlier)
+
 
 class NetworkFusion:
-    """Decides by a :class:`vinpaint.models.fusion.FusionNetwork`.
+    """Judges by a :class:`vinpaint.models.fusion.FusionNetwork`.
 
     Args:
         network: trained; moved to the device, where it stays.
