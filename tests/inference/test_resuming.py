@@ -24,7 +24,7 @@ from vinpaint.models.sttn import STTN
 from vinpaint.ops.conversion import to_uint8
 from vinpaint.video import ArrayClip
 
-NUM_FRAMES = 23
+NUM_FRAMES = 20
 
 
 def sttn_engine(**options: object) -> WindowInpainter:
@@ -50,20 +50,26 @@ ENGINES: dict[str, Callable[[], ResumableInpainter]] = {
 }
 
 
-@pytest.fixture
-def clip() -> MaskedClip:
-    """A moving scene with a hole that no frame shows behind, and frames without any."""
+@pytest.fixture(params=["moving", "still"])
+def clip(request: pytest.FixtureRequest) -> MaskedClip:
+    """A moving scene, some frames without a hole; or a still one whose hole no frame shows behind."""
     frames = ProceduralClip(5, num_frames=NUM_FRAMES, height=48, width=64).read(range(NUM_FRAMES))
-    holes = wandering_box(NUM_FRAMES, 48, 64)
+    holes = np.zeros(frames.shape[:3], bool)
+    if request.param == "moving":
+        holes = wandering_box(NUM_FRAMES, 48, 64)
+    else:
+        grain = np.random.default_rng(0).integers(-3, 4, frames.shape)
+        frames = np.clip(frames[:1].astype(int) + grain, 0, 255).astype(np.uint8)
     holes[:, 16:30, 20:40] = True
-    holes[8:10] = False
+    if request.param == "moving":
+        holes[8:10] = False
     return MaskedClip(ArrayClip(frames), ArrayMasks(holes))
 
 
 @pytest.mark.parametrize("name", ENGINES)
 def test_going_on_anywhere_equals_an_uninterrupted_run(name: str, clip: MaskedClip) -> None:
     whole = np.stack([to_uint8(frame) for frame in ENGINES[name]().stream(clip)])
-    for start in (1, 5, 6, 11, 17, NUM_FRAMES - 1, NUM_FRAMES):
+    for start in (5, 6, 17, NUM_FRAMES):
         engine = ENGINES[name]()
         assert isinstance(engine, ResumableInpainter)
 
@@ -78,7 +84,7 @@ def test_going_on_anywhere_equals_an_uninterrupted_run(name: str, clip: MaskedCl
 
 
 @pytest.mark.parametrize("name", [name for name in ENGINES if name.startswith("window")])
-@pytest.mark.parametrize("start", range(1, NUM_FRAMES, 3))
+@pytest.mark.parametrize("start", [7, 16])
 def test_windows_go_on_to_the_last_digit(name: str, start: int, clip: MaskedClip) -> None:
     """Frames that are encoded in other company differ in their last digits, which rounding to levels can show."""
     whole = torch.stack(list(ENGINES[name]().stream(clip)))
