@@ -52,9 +52,7 @@ def flow_beyond_holes(flow: Tensor, holes: Tensor, landing_holes: Tensor, *, mar
     Returns:
         ``(N, 2, H, W)`` float32.
     """
-    grown, landing = (
-        F.max_pool2d(mask.float(), 2 * margin + 1, stride=1, padding=margin) for mask in (holes, landing_holes)
-    )
+    grown, landing = (_grown(mask.float(), margin) for mask in (holes, landing_holes))
     lands, _ = backward_warp(landing, flow, padding_mode="border")
     return harmonic_infill(flow, (grown < 0.5) & (lands < 0.5))
 
@@ -76,3 +74,10 @@ def consistent_flow(forward: Tensor, backward: Tensor) -> Tensor:
     miss = (forward + returned).square().sum(1, keepdim=True)
     length = forward.square().sum(1, keepdim=True) + returned.square().sum(1, keepdim=True)
     return torch.where(miss < 0.01 * length + 0.5, inside.float(), 0.0)
+
+
+def _grown(masks: Tensor, margin: int) -> Tensor:
+    """Masks grown by a square; one axis after the other, as time goes with the side of the square squared otherwise."""
+    side = 2 * margin + 1
+    rows = F.max_pool2d(masks, (side, 1), stride=1, padding=(margin, 0))
+    return F.max_pool2d(rows, (1, side), stride=1, padding=(0, margin))
