@@ -137,7 +137,6 @@ def cells_left_over(reduced: ReducedFrame, left_over: Tensor, scale: int) -> Spa
     h, w = reduced.hole.shape
     grid = cell_grid((h, w), _CELL)
     touched = cells_touched(left_over, _CELL * scale)
-    touched = F.pad(touched, (0, grid[1] - touched.shape[1], 0, grid[0] - touched.shape[0]))
     near = F.max_pool2d(touched.float()[None, None], 3, 1, 1)[0, 0] > 0
     free = ~near
     if left_over.shape[0] % (_CELL * scale):
