@@ -64,6 +64,18 @@ def test_a_metric_measured_otherwise_has_no_difference(run: Runner, sweep: Path)
     assert "vfid_random_weights and the published vfid are of one family but measured differently" in out
 
 
+def test_what_keeps_numbers_apart_from_the_published_is_told_and_not_coloured(run: Runner, tmp_path: Path) -> None:
+    record = a_record(0, "×4", seed=0, psnr=30.5, clips=[])
+    write_record(tmp_path / "like" / "0", record)
+    report(run, tmp_path / "like")
+    assert 'paper up" data-value="0.12' in (run.folder / "report" / "report.html").read_text(encoding="utf-8")
+    record["protocol"] = {"reasons": ["other masks"], "metric_reasons": {"ssim": ["another SSIM"]}}
+    write_record(tmp_path / "unlike" / "0", record)
+    out = report(run, tmp_path / "unlike")
+    assert "not comparable with the published numbers: other masks; ssim: another SSIM" in out
+    assert 'paper up"' not in (run.folder / "report" / "report.html").read_text(encoding="utf-8")
+
+
 def test_the_best_is_bold_and_a_tie_of_all_is_not(run: Runner, sweep: Path) -> None:
     out = report(run, sweep)
     assert "| **30.51 ± 0.13** |" in out

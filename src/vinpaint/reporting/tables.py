@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from vinpaint.reporting.jobs import Job, Row, Statistic, make_rows
@@ -11,7 +11,10 @@ from vinpaint.reporting.jobs import Job, Row, Statistic, make_rows
 COST = {"frames_per_second": "frames/s", "seconds": "time (s)", "memory_gb": "memory (GB)"}
 """Columns that every job has besides its metrics, and what they are called."""
 
-_HIGHER = {"frames_per_second": True, "seconds": False, "memory_gb": False, "peak_gpu_gb": False}
+_HIGHER = {
+    **{"frames_per_second": True, "seconds": False, "memory_gb": False, "peak_gpu_gb": False},
+    **{"psnr": True, "ssim": True, "l1": False, "vfid": False, "warp_error": False},  # where they are only published
+}
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,9 @@ class Table:
 
     Args:
         jobs: of that sweep, at least one.
+
+    Attributes:
+        alike: whether no condition of the published table is known to be broken.
     """
 
     def __init__(self, jobs: Sequence[Job]) -> None:
@@ -85,7 +91,10 @@ class Table:
         self.remarks = [str(remark) for remark in sweep.get("remarks", ())]
         self.rows = make_rows(jobs)
         self.columns = list(_columns(self.rows, jobs, list(sweep.get("columns", ()))))
+        reasons = _reasons(jobs)
+        self.alike = not reasons
         self.remarks += _footnotes(self.columns, jobs)
+        self.remarks += [f"not comparable with the published numbers: {'; '.join(reasons)}"] if reasons else []
 
     @property
     def grouped(self) -> bool:
@@ -148,7 +157,7 @@ def _columns(rows: Sequence[Row], jobs: Sequence[Job], published: list[str]) -> 
 
 def _ours(published: str, metrics: Sequence[str]) -> str | None:
     """The metric of ours that stands beside a published one: of its name, else of its family over whole frames."""
-    if published in metrics or published in _HIGHER:
+    if published in metrics or published == "peak_gpu_gb":
         return published
     family = [name for name in metrics if name.startswith(f"{published}_") and not name.endswith("_hole")]
     return family[0] if family else None
@@ -173,7 +182,14 @@ def _footnotes(columns: Sequence[Column], jobs: Sequence[Job]) -> list[str]:
         notes.append("numbers are of the last validation during training")
     elif len(over) > 1:
         notes.append("some numbers are of evaluated clips, others of the last validation during training")
-    reasons: Mapping[str, None] = dict.fromkeys(
-        reason for job in jobs for reason in (job.record["protocol"] or {}).get("reasons", ())
-    )
-    return notes + [f"not comparable with published numbers: {reason}" for reason in reasons]
+    return notes
+
+
+def _reasons(jobs: Sequence[Job]) -> list[str]:
+    """Why the jobs' numbers do not compare with the published ones, each reason once."""
+    protocols = [job.record["protocol"] or {} for job in jobs]
+    reasons = [reason for protocol in protocols for reason in protocol.get("reasons", ())]
+    for protocol in protocols:
+        for metric, own in protocol.get("metric_reasons", {}).items():
+            reasons += [f"{metric}: {reason}" for reason in own]
+    return list(dict.fromkeys(reasons))
