@@ -26,6 +26,7 @@ from vinpaint.inference.residual_gathering import (
     temporal_residual,
 )
 from vinpaint.inference.residual_reduction import reduced_clip, resolve_scale
+from vinpaint.inference.shared_reads import SharedReads
 from vinpaint.ops.compositing import composite
 from vinpaint.ops.conversion import mask_to_tensor, to_tensor
 from vinpaint.ops.lifting import reduced_places, sample_at
@@ -118,6 +119,7 @@ class ResidualAggregation:
         reach = scores.reach if scores is not None else cast(PlanningInpainter, self.engine).reach
         if self.residual == "none":
             scores, reach = None, 0
+        clip = SharedReads(clip)
         small = reduced_clip(clip, scale)
         completed: Iterator[tuple[Tensor, AggregationPlan | None]]
         if planned and self.residual != "none":
@@ -135,9 +137,9 @@ class ResidualAggregation:
 
     @torch.no_grad()
     def _take(
-        self, clip: MaskedClip, index: int, result: tuple[Tensor, AggregationPlan | None], scale: int
+        self, clip: SharedReads, index: int, result: tuple[Tensor, AggregationPlan | None], scale: int
     ) -> _Pending:
-        frames, holes = clip.read([index])
+        frames, holes = clip.take(index)
         known, masks = to_tensor(frames), mask_to_tensor(holes)
         reduced, covered = reduce_frames(known, masks, scale)
         image = composite(reduced, result[0][None], covered)[0]

@@ -1,0 +1,47 @@
+"""One clip read by two, one of them ahead of the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vinpaint.inference.inpainter import MaskedClip
+
+_CHUNK = 8
+"""Frames that are read again at a time."""
+
+
+class SharedReads(MaskedClip):
+    """A clip whose frames are read ahead by an engine and then taken in order by what works around it.
+
+    To go back and forth in a compressed video costs a second and more per frame, as each time it is decoded on from a
+    keyframe; to keep all frames in between costs memory. So frames are read again, a few at a time, but none before the
+    engine has.
+
+    Args:
+        clip: the clip.
+    """
+
+    def __init__(self, clip: MaskedClip) -> None:
+        super().__init__(clip.clip, clip.masks)
+        self._end = 0  # one past the furthest frame read ahead
+        self._waiting: dict[int, tuple[NDArray[np.uint8], NDArray[np.bool_]]] = {}
+
+    def read(self, indices: Sequence[int]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """Read frames ahead; see :class:`MaskedClip`."""
+        self._end = max(self._end, *(index + 1 for index in indices))
+        return super().read(indices)
+
+    def take(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """Read a frame ``(1, H, W, 3)`` and its hole ``(1, H, W)``, once; to be called in the order of the frames."""
+        if index not in self._waiting:
+            numbers = range(index, max(index + 1, min(index + _CHUNK, self._end)))
+            frames, holes = super().read(numbers)
+            # copies: a view would keep its whole chunk alive
+            self._waiting = {
+                number: (frame[None].copy(), hole[None].copy())
+                for number, frame, hole in zip(numbers, frames, holes, strict=True)
+            }
+        return self._waiting.pop(index)
