@@ -44,6 +44,8 @@ def make_sweep(folder: Path, *, num_clips: int = 2, height: int = 48, width: int
             record["files"] = _pictures(place, clips, height, width, num_frames, blur=4 if row == "×2" else 2)
             write_record(place, record)
             number += 1
+    (folder / "0" / "attention").mkdir()
+    Image.new("RGB", (60, 20), "orange").save(folder / "0" / "attention" / "0000500_bear.png")
     failed = a_record(number, "×6", seed=0, psnr=0.0, clips=[])
     failed |= {"status": "failed", "metrics": None, "frames_per_second": None, "higher_is_better": {}}
     trace = ["Traceback (most recent call last):", "  ...", "RuntimeError: <b>no</b> memory"]

@@ -138,6 +138,15 @@ def test_the_page_stays_within_its_size(run: Runner, sweep: Path) -> None:
     assert re.search(r"\d+ pictures and videos are left out: max_megabytes=0.01 is reached", out)
 
 
+def test_a_plot_of_many_clips_shows_evenly_spread_ones(run: Runner, tmp_path: Path) -> None:
+    record = a_record(0, "×2", seed=0, psnr=30, clips=[f"clip{number}" for number in range(400)])
+    write_record(tmp_path / "jobs" / "0", record)
+    report(run, tmp_path / "jobs")
+    html = (run.folder / "report" / "report.html").read_text(encoding="utf-8")
+    shown = set(re.findall(r"×2, (clip\d+): ", html))
+    assert shown == {f"clip{number}" for number in range(0, 400, 3)}
+
+
 def test_a_folder_without_results_is_one_line(run: Runner, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for folder, message in (("empty", "no job left a result.json here"), ("nowhere", "no such folder")):
@@ -188,6 +197,11 @@ def test_the_page_loads_without_a_word_in_the_console(shown: Page) -> None:
     shown.until("[...document.querySelectorAll('video')].every(video => video.readyState > 0)")
     assert shown.value("document.querySelector('video').videoWidth") == 80
     assert shown.value("document.querySelectorAll('video').length") == 8  # per clip: hole, two rows, truth
+
+
+def test_pictures_that_a_training_left_are_shown(shown: Page) -> None:
+    (picture,) = shown.value("[...document.querySelectorAll('#left img')].map(p => [p.alt, p.naturalWidth])")
+    assert picture == ["attention · 0000500_bear of job 0: ×2 (seed 0)", 60]
 
 
 def test_a_click_on_a_head_sorts_the_best_to_the_top_and_back(shown: Page) -> None:

@@ -13,6 +13,9 @@ from vinpaint.reporting.tables import COST, Column, Table
 MAX_SERIES = 8
 """Rows that a plot over clips tells apart; each has a colour and a shape."""
 
+MAX_POINTS = 150
+"""Clips of one row in a plot; of more, evenly spread ones are shown, so that a page of large data sets stays light."""
+
 _WIDTH, _LEFT, _RIGHT = 360, 6, 354  # units of the drawing
 _LINE = 38  # height of a row in the plot of rows
 _SHAPES = ("circle", "square", "triangle", "diamond")
@@ -45,7 +48,8 @@ def hole_plots(table: Table) -> list[Plot]:
         for row in _rows_with_clips(table):
             clips = [clip for job in row.finished for clip in job.record["clips"]]
             named = [(clip["clip"], clip.get("hole"), clip.get(column.key)) for clip in clips]
-            series.append((row.label, [p for p in named if p[1] is not None and p[2] is not None]))
+            points = [point for point in named if point[1] is not None and point[2] is not None]
+            series.append((row.label, points[:: -(-len(points) // MAX_POINTS) or 1]))
         if column.key in table_metrics(table) and any(len(points) > 1 for _, points in series):
             plots.append(_scatter(column, series))
     return plots
