@@ -83,7 +83,7 @@ def a_record(number: int, row: str, *, seed: int, psnr: float, clips: list[str])
         "peak_memory": {"process_bytes": 1_200_000_000 + 50_000_000 * blocks, "gpu_bytes": None},
         "versions": {"torch": "2.13.0", "vinpaint": "0.1.0"},
         "git": "0123456789abcdef0123456789abcdef01234567",
-        "machine": {"system": "Linux", "gpu": None},
+        "machine": {"system": "Linux", "processors": 2, "gpu": None},
         "error": None,
         "model": "sttn",
         "measured_by": "evaluation",

@@ -117,7 +117,7 @@ def _facts(jobs: Sequence[Job]) -> list[tuple[str, str]]:
         "begun": [str(job.record["started"])[:16].replace("T", " ") for job in jobs if job.record["started"]][:1],
         "code": [str(job.record["git"])[:12] for job in jobs if job.record["git"]],
         "torch": [str(job.record["versions"]["torch"]) for job in jobs if job.record["versions"].get("torch")],
-        "machine": [str(machine.get("gpu") or machine.get("system")) for machine in machines],
+        "machine": [str(machine.get("gpu") or f"{machine.get('processors')} processors") for machine in machines],
     }
     return [(name, ", ".join(dict.fromkeys(values))) for name, values in facts.items() if values]
 
