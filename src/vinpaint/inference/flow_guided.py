@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 
 import cv2
@@ -20,17 +19,9 @@ from vinpaint.inference.flow_guided_fallback import (
     spatial_fill,
     to_levels,
 )
-from vinpaint.inference.flow_guided_fields import Bools, Levels, pixels_of, run_on, sample_field
-from vinpaint.inference.flow_guided_motion import (
-    Motion,
-    Step,
-    WorkFrame,
-    estimate_flow,
-    first_step,
-    hide_and_grow,
-    next_step,
-    reverse,
-)
+from vinpaint.inference.flow_guided_fields import Bools, Levels, pixels_of, sample_field
+from vinpaint.inference.flow_guided_frames import HeldFrame, read_frame
+from vinpaint.inference.flow_guided_motion import Motion, Step, WorkFrame, estimate_flow, first_step, next_step, reverse
 from vinpaint.inference.flow_guided_offer import Fusion, make_offer, mix, offer_box
 from vinpaint.inference.flow_guided_propagation import fuse, propagate
 from vinpaint.inference.flow_guided_sources import Box, Source, follow_box, source_indices, weigh_source, weighted_mean
@@ -42,20 +33,6 @@ from vinpaint.ops.conversion import mask_to_tensor, to_tensor
 
 _ALIGNMENT_MARGIN = 40
 """Pixels around a hole, at the size at which motion is estimated, that are aligned with other frames."""
-
-
-@dataclass
-class _HeldFrame:
-    image: Levels  # at the clip's own size; known pixels run on by one into the hole, the rest of which is 0
-    hole: Bools
-    work: WorkFrame
-    filled: Levels  # at working size, the hole filled smoothly
-    step: Step | None = None  # to the next frame
-
-    @cached_property
-    def small(self) -> Levels:
-        """The image at working size."""
-        return self.image if self.image.shape == self.work.image.shape else run_on(self.work.image, self.work.hole)
 
 
 @dataclass
@@ -168,7 +145,7 @@ class FlowGuidedInpainter:
         begin = start
         if self.fusion is not None:
             begin = next((index for index in range(start, 0, -1) if not clip.masks.read([index - 1]).any()), 0)
-        held: dict[int, _HeldFrame] = {}
+        held: dict[int, HeldFrame] = {}
         previous = earlier(begin - 1) if begin else None
         for window in self._windows(clip.num_frames):
             if window.stop <= begin:
@@ -177,7 +154,7 @@ class FlowGuidedInpainter:
             for index in [index for index in held if index < first]:
                 del held[index]
             for index in range(max(held, default=first - 1) + 1, last):
-                held[index] = self._read(clip, index)
+                held[index] = read_frame(clip, index, max_side=self.max_flow_side, margin=self.margin)
             frames = [held[index] for index in range(first, last)]
             wanted = range(max(window.start, begin), window.stop)
             draft = self._draft(frames) if any(held[index].hole.any() for index in wanted) else None
@@ -203,22 +180,7 @@ class FlowGuidedInpainter:
             yield range(start, end)
             start = end
 
-    def _read(self, clip: MaskedClip, index: int) -> _HeldFrame:
-        frames, holes = clip.read([index])
-        hole = holes[0]
-        image = run_on(frames[0], hole)
-        H, W = hole.shape
-        ratio = min(1.0, self.max_flow_side / max(H, W))
-        small, covered = image, hole
-        if ratio < 1:
-            size = (max(round(W * ratio), 1), max(round(H * ratio), 1))
-            small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-            covered = np.asarray(cv2.resize(hole.astype(np.float32), size, interpolation=cv2.INTER_AREA)) > 0
-        work = hide_and_grow(small, covered, margin=self.margin)
-        filled = fill_smoothly(work.image, work.hole) if work.hole.any() else work.image
-        return _HeldFrame(image, hole, work, filled)
-
-    def _draft(self, window: list[_HeldFrame]) -> _Draft:
+    def _draft(self, window: list[HeldFrame]) -> _Draft:
         """Complete a window at working size by carrying colours from neighbour to neighbour."""
         frames = [held.work for held in window]
         completed = [held.filled for held in window]
@@ -238,7 +200,7 @@ class FlowGuidedInpainter:
                 completed.append(fill_never_visible(image, missing[t], points, before, fill_smoothly))
         return _Draft(completed, missing, motion)
 
-    def _first_motion(self, window: list[_HeldFrame]) -> list[Step]:
+    def _first_motion(self, window: list[HeldFrame]) -> list[Step]:
         """Motion along the filled frames; windows overlap, so each frame remembers its step."""
         steps = []
         for here, there in pairwise(window):
@@ -254,9 +216,7 @@ class FlowGuidedInpainter:
         pairs = zip(pairwise(frames), pairwise(completed), motion, strict=True)
         return [next_step(self.flow, *ends, images, cut=step.cut) for ends, images, step in pairs]
 
-    def _finish(
-        self, window: list[_HeldFrame], draft: _Draft, t: int, previous: Levels | None
-    ) -> tuple[Levels, Levels]:
+    def _finish(self, window: list[HeldFrame], draft: _Draft, t: int, previous: Levels | None) -> tuple[Levels, Levels]:
         """Complete one frame at its own size: as it leaves, and by fixed weights alone."""
         frame = window[t]
         box = Box.around(frame.work.hole, _ALIGNMENT_MARGIN)
@@ -301,7 +261,7 @@ class FlowGuidedInpainter:
         mixed = mix(self.fusion(offer), plain, frame.hole, candidates, places=places, scale=float(scale.mean()))
         return mixed, plain
 
-    def _sources(self, window: list[_HeldFrame], draft: _Draft, t: int, box: Box) -> list[Source]:
+    def _sources(self, window: list[HeldFrame], draft: _Draft, t: int, box: Box) -> list[Source]:
         first, last = t, t
         while first > 0 and not draft.motion[first - 1].cut:
             first -= 1
