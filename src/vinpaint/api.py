@@ -270,7 +270,7 @@ def _refined(engine: Inpainter, refine: DictConfig | None) -> Inpainter:
 
 
 def _switched(target: type[PretrainedModel], node: DictConfig) -> dict[str, Any]:
-    """Arguments that the configuration sets, among those the class names in ``SWITCHES``: weights serve all their values.
+    """Arguments that the configuration sets, of those that the class names in ``SWITCHES``: weights serve all values.
 
     Every other argument is what the weights were trained with.
     """

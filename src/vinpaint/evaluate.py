@@ -46,8 +46,7 @@ def main(config: DictConfig) -> float | None:
     print(found.text)
     print(f"{_from_here(folder.path / RESULT)} and results.csv hold these numbers and how they were made")
     if _sweeping():
-        sweep = _sweep_folder(folder)
-        print(f"\nAll jobs so far ({_from_here(sweep) / 'table.md'}, table.csv):\n{combine(sweep)}")
+        combine(_sweep_folder(folder))  # as far as it is; the end of the sweep shows it
     return found.value
 
 

@@ -33,7 +33,8 @@ class SweepEnd(Callback):
         unfinished = [job for job in jobs if job["status"] != "completed"]
         if not unfinished:
             return
-        told = "; ".join(_reason(job) for job in unfinished[:3])
+        shared = set.intersection(*(set(job["overrides"]) for job in jobs)) if len(jobs) > 1 else set()
+        told = "; ".join(_reason(job, shared) for job in unfinished[:3])
         more = f"; and {len(unfinished) - 3} more" if len(unfinished) > 3 else ""
         print(
             f"{command}: {len(unfinished)} of {len(jobs)} jobs failed: {told}{more}; when that is mended, run only "
@@ -43,7 +44,7 @@ class SweepEnd(Callback):
         raise SystemExit(2)
 
 
-def _reason(job: dict[str, Any]) -> str:
-    error = job["error"]
-    why = f"{error['message']}" if error is not None else f"{job['status']}: its process was ended from outside"
-    return f"job {job['job']} ({shlex.join(job['overrides'])}): {why}"
+def _reason(job: dict[str, Any], shared: set[str]) -> str:
+    own = [override for override in job["overrides"] if override not in shared]
+    why = job["error"]["message"] if job["error"] is not None else "its process was ended from outside"
+    return f"job {job['job']} ({shlex.join(own)}): {why}"

@@ -69,7 +69,7 @@ def test_the_defaults_compose_and_bind(command: str) -> None:
 @pytest.mark.parametrize(("command", "group", "option"), CHOICES)
 def test_every_option_composes_and_binds(command: str, group: str, option: str) -> None:
     # What an ablation takes away is of one model; its file is named for it.
-    model = {"sttn": "sttn", "stra": "stra_net"}.get(option.split("_")[0]) if group == "ablation" else None
+    model = {"sttn": "sttn", "stra": "stra_net"}.get(option.partition("_")[0]) if group == "ablation" else None
     for path, node in nodes(compose(command, [f"{group}={option}", *([f"model={model}"] if model else [])])):
         assert_binds(path, node)
 
