@@ -134,6 +134,14 @@ class ResidualAggregation:
                 window[index] = self._take(clip, index, next(completed), scale)
                 taken = index + 1
             yield self._finish(target, window, scores, scale)
+            if planned:  # all plans that can name a frame up to the target are known
+                named = {
+                    candidate.index
+                    for index, pending in window.items()
+                    if index > target and pending.plan is not None
+                    for candidate in pending.plan.candidates
+                }
+                window = {index: pending for index, pending in window.items() if index > target or index in named}
 
     @torch.no_grad()
     def _take(
@@ -178,4 +186,5 @@ class ResidualAggregation:
         detailed[:, held.hole] = (base + residual).clamp_(0, 1)
         finished = composite(known, detailed, held.hole[None])
         held.complete(finished)
+        window[target].plan = None
         return finished
