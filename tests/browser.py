@@ -130,6 +130,7 @@ class Page:
 @contextmanager
 def browser(profile: Path) -> Iterator[Page]:
     """Start a browser without a network and end it again."""
+    program = chromium()
     to_browser, from_here = os.pipe()
     to_here, from_browser = os.pipe()
     flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
@@ -139,7 +140,7 @@ def browser(profile: Path) -> Iterator[Page]:
     # The browser reads commands from descriptor 3 and answers on 4: a small program puts the pipes there.
     start = f"import os, sys; os.dup2({to_browser}, 3); os.dup2({from_browser}, 4); os.execv(sys.argv[1], sys.argv[1:])"
     with (profile.parent / "browser.log").open("wb") as log:
-        command = [sys.executable, "-c", start, chromium(), *flags]
+        command = [sys.executable, "-c", start, program, *flags]
         process = subprocess.Popen(command, stdout=log, stderr=log, pass_fds=(to_browser, from_browser))
     os.close(to_browser)
     os.close(from_browser)

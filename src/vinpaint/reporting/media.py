@@ -120,7 +120,7 @@ def clip_pages(table: Table, shelf: Shelf, *, num_clips: int, num_frames: int) -
     return pages
 
 
-def left_pictures(job: Job, shelf: Shelf, *, most: int = 3) -> list[View]:
+def left_pictures(job: Job, shelf: Shelf, *, most: int = 2) -> list[View]:
     """The last pictures of a training by their folder: film strips, attention, alignment, whatever it left."""
     views = []
     for folder in ("clips", *EXPLAINED):
