@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,9 @@ from vinpaint.inference.recurrent import RecurrentInpainter
 from vinpaint.inference.recurrent_plan import HoleFlow
 from vinpaint.inference.recurrent_references import RecurrentReferences
 from vinpaint.inference.recurrent_run import RecurrentRun
-from vinpaint.inference.residual_candidates import AffineMap, PlanningInpainter
+from vinpaint.inference.residual_aggregation import ResidualAggregation
+from vinpaint.inference.residual_candidates import AffineMap, AggregationPlan, PlanningInpainter, ReducedFrame
+from vinpaint.inference.residual_reduction import reduced_clip
 from vinpaint.masks import ArrayMasks
 from vinpaint.models.cpnet import CPNet
 from vinpaint.models.flow.dis import DISFlow
@@ -350,6 +352,29 @@ def test_residual_aggregation_around_the_engine_is_that_within_it() -> None:
     first, second = complete(within, frames, masks), complete(around, frames, masks)
     assert_kept(first, frames, masks)
     assert torch.equal(first, second)
+
+
+class _Replay:
+    """Completed reduced frames and their plans as they were, given as scores: of these every frame is held."""
+
+    def __init__(self, planned: list[tuple[Tensor, AggregationPlan]], reach: int) -> None:
+        self.planned = planned
+        self.reach = reach
+
+    def stream(self, clip: MaskedClip) -> Iterator[Tensor]:
+        return (completed for completed, _ in self.planned)
+
+    def plan(self, target: int, frames: Mapping[int, ReducedFrame]) -> AggregationPlan:
+        return self.planned[target][1]
+
+
+def test_frames_that_no_plan_names_are_not_missed() -> None:
+    frames, masks = arrays(16, 48, 64)
+    inpainter = engine(lr_scale=2)
+    clip = MaskedClip(ArrayClip(frames), ArrayMasks(masks))
+    replay = _Replay(list(inpainter.stream_planned(reduced_clip(clip, 2))), inpainter.reach)
+    holding = ResidualAggregation(replay, scores=replay, lr_scale=2)
+    assert torch.equal(torch.stack(list(holding.stream(clip))), complete(inpainter, frames, masks))
 
 
 def test_patch_attention_is_handed_on() -> None:
