@@ -256,6 +256,24 @@ def test_two_processes_give_the_numbers_of_one(run: Runner) -> None:
     assert without_speed(run.folder / "two") == without_speed(run.folder / "one")
 
 
+def test_shards_give_the_numbers_of_one_worker(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = ("model=telea", *TINY, "limit_clips=3")
+    assert run(main, *arguments, "hydra.run.dir=whole").status == 0
+    with monkeypatch.context() as patch:
+        seen = Stumbling(patch, clip="", error=KeyboardInterrupt()).seen
+        for index, done in ((1, 1), (0, 3), (0, 3)):  # the last start finds nothing to do
+            outcome = run(main, *arguments, "hydra.run.dir=shared", f"shard.index={index}", "shard.count=2")
+            assert outcome.status == 0, outcome.err
+            assert f"{done} of 3 clips are measured" in outcome.out
+            assert "vinpaint-evaluate resume=shared" in outcome.out
+        assert run(main, "resume=shared", "progress=false").status == 0
+        assert len(seen) == 3
+    assert without_speed(run.folder / "shared") == without_speed(run.folder / "whole")
+    other = run(main, *arguments, "hydra.run.dir=shared", "shard.count=2", "seed=5")
+    assert other.status == 2
+    assert "was begun with seed=0" in other.err
+
+
 @pytest.mark.slow
 def test_a_failing_clip_of_a_process_names_itself(run: Runner) -> None:
     clips = run.folder / "clips"

@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 
 from commands import Runner, run
-from vinpaint.config import ConfigError
 from vinpaint.data import ProceduralClip
+from vinpaint.data.shards import shard_of
+from vinpaint.errors import UserError
 from vinpaint.inference import baselines
 from vinpaint.inference.inpainter import MaskedClip
 from vinpaint.inpaint import main
-from vinpaint.inpaint_jobs import shard_of
 from vinpaint.video import open_clip, open_writer
 
 __all__ = ["run"]
@@ -87,7 +87,7 @@ def test_shards_hold_every_item_once_and_differ_in_length_by_one(count: int) -> 
 
 @pytest.mark.parametrize(("index", "count"), [(2, 2), (-1, 2), (0, 0), (0.5, 2)])
 def test_a_shard_that_is_none_is_refused(index: int, count: int) -> None:
-    with pytest.raises(ConfigError, match=r"shard\.index="):
+    with pytest.raises(UserError, match=r"shard\.index="):
         shard_of([1, 2], index=index, count=count)
 
 

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from vinpaint.command import command
 from vinpaint.errors import UserError
-from vinpaint.evaluation_job import run_evaluation
+from vinpaint.evaluation_job import measure_shard, run_evaluation
 from vinpaint.evaluation_records import FREE, EvaluationFolder, is_free
 from vinpaint.evaluation_tables import combine
 from vinpaint.job_record import RESULT, JobRecord
@@ -27,12 +27,16 @@ def main(config: DictConfig) -> float | None:
     vinpaint-evaluate -m model=flow_guided,telea mask=stationary,moving   one run per combination, one table of all
     vinpaint-evaluate sweep=sttn_table6 weights=weights/                  a table of a paper, row by row
     vinpaint-evaluate resume=outputs/evaluate/…                           go on where a run was interrupted
+    vinpaint-evaluate hydra.run.dir=here shard.index=3 shard.count=16     one of 16 workers; resume=here tells all
 
     Prints a table, per clip and over all, and writes results.csv and result.json into the folder of the run; a sweep
     also has table.md and table.csv over all its jobs. Each clip is kept as soon as it is measured.
     """
     folder = EvaluationFolder(Path(config.paths.output_dir))
     config, described = _take_up(config, folder)
+    if config.shard.count > 1:
+        print(measure_shard(config, folder, described=described, go_on=_go_on(folder)))
+        return None
     record = JobRecord("vinpaint-evaluate", config)
     record.note(**described)
     if config.sweep.resume is not None and (earlier := record.earlier()) is not None:

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from vinpaint import provenance
 from vinpaint.config import ConfigError, build
 from vinpaint.data import EvaluationSet
+from vinpaint.data.shards import shard_of
 from vinpaint.errors import UserError
 from vinpaint.evaluation_pictures import found_pictures
 from vinpaint.evaluation_records import EvaluationFolder, check_same, comparable, merge, numbers
@@ -66,7 +67,7 @@ def run_evaluation(
     manifest = _begin(config, folder, described, resume=resume)
     names: list[str] = manifest["clips"]
     metrics = VideoMetricCollection(build(config.metrics))
-    failures = _measure(config, folder, names, go_on=go_on)
+    failures = _measure(config, folder, names, range(len(names)), go_on=go_on)
     if failures:
         raise UserError(_failed(failures, names, go_on))
     records = [record for index, name in enumerate(names) if (record := folder.load(index, name)) is not None]
@@ -94,6 +95,31 @@ def run_evaluation(
         **{key: manifest[key] for key in described},
     }
     return Evaluated(next(iter(overall.values.values()), 0.0), text, facts)
+
+
+def measure_shard(config: DictConfig, folder: EvaluationFolder, *, described: Mapping[str, Any], go_on: str) -> str:
+    """Measure one worker's share of the clips; all workers leave their records in the same folder.
+
+    Args:
+        config: as composed from ``evaluate.yaml``; ``shard`` says which share.
+        folder: of the evaluation; the first worker begins it, the others take it up.
+        described: see :func:`run_evaluation`.
+        go_on: what to type to have the numbers made when all is measured.
+
+    Returns:
+        How far the evaluation is.
+
+    Raises:
+        UserError: see :func:`run_evaluation`.
+    """
+    begun = folder.manifest() is not None
+    names: list[str] = _begin(config, folder, described, resume=str(folder.path) if begun else None)["clips"]
+    own = shard_of(range(len(names)), index=config.shard.index, count=config.shard.count)
+    failures = _measure(config, folder, names, own, go_on=go_on)
+    if failures:
+        raise UserError(_failed(failures, names, go_on))
+    done = len(names) - len(folder.missing(names))
+    return f"{done} of {len(names)} clips are measured; when all are, {go_on} brings them together"
 
 
 def _begin(
@@ -141,14 +167,16 @@ def _check_data(config: DictConfig) -> None:
         raise ConfigError("size=native: clips made by program have no size of their own; choose another size or data")
 
 
-def _measure(config: DictConfig, folder: EvaluationFolder, names: Sequence[str], *, go_on: str) -> dict[int, Failure]:
+def _measure(
+    config: DictConfig, folder: EvaluationFolder, names: Sequence[str], wanted: Sequence[int], *, go_on: str
+) -> dict[int, Failure]:
     """Measure what is missing, and show how far it is."""
-    missing, failures = folder.missing(names), {}
+    missing, failures = [index for index in folder.missing(names) if index in wanted], {}
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     shown = Progress(*columns, console=Console(stderr=True), transient=True, disable=not config.progress)
     try:
         with shown:
-            task = shown.add_task(str(config.model.name), total=len(names), completed=len(names) - len(missing))
+            task = shown.add_task(str(config.model.name), total=len(wanted), completed=len(wanted) - len(missing))
             for index, failure in measure(config, folder, missing, processes=config.processes):
                 if failure is not None:
                     failures[index] = failure

@@ -24,14 +24,14 @@ from vinpaint.metrics import VideoMetricCollection
 MANIFEST = "evaluation.json"
 RECORDS = "records"
 
-FREE = ("resume", "progress", "processes", "paths", "pictures", "sweep")
+FREE = ("resume", "progress", "processes", "paths", "pictures", "sweep", "shard")
 """Keys that may differ between the runs that make one evaluation, because no number depends on them."""
 
 
 def is_free(override: str) -> bool:
     """Whether an override may differ between the starts of one job, because nothing that is measured depends on it."""
     key = override.partition("=")[0].lstrip("+~")
-    return (key in FREE and key != "sweep") or key == "sweep.resume" or key.startswith("paths.")
+    return (key in FREE and key != "sweep") or key == "sweep.resume" or key.startswith(("paths.", "shard."))
 
 
 @dataclass(frozen=True)

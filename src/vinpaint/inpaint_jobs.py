@@ -7,20 +7,19 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from vinpaint import provenance
 from vinpaint.config import ConfigError
+from vinpaint.data.shards import shard_of
 from vinpaint.data.sources import is_clip
 from vinpaint.errors import UserError
 from vinpaint.video.image_files import IMAGE_SUFFIXES
 
 MANIFEST_SUFFIX = ".jsonl"
 _MANIFEST_KEYS = ("input", "masks", "output")
-
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -89,25 +88,6 @@ def clip_jobs(config: DictConfig) -> list[ClipJob]:
         jobs = [ClipJob(video, masks, output or Path(f"{_stem(video)}_completed.mp4"))]
     _refuse_shared_outputs(jobs)
     return shard_of(jobs, index=config.shard.index, count=config.shard.count)
-
-
-def shard_of(items: Sequence[_T], *, index: int, count: int) -> list[_T]:
-    """The part of a list that one of several workers takes.
-
-    Args:
-        items: the same list, in the same order, for every worker.
-        index: of the worker, in ``[0, count)``.
-        count: number of workers.
-
-    Returns:
-        Every ``count``-th item from ``index`` on; shards differ in length by one at most.
-
-    Raises:
-        ConfigError: if there is no such shard.
-    """
-    if not (isinstance(count, int) and isinstance(index, int) and 0 <= index < count):
-        raise ConfigError(f"shard.index={index} of shard.count={count}: expected an index from 0 to shard.count - 1")
-    return list(items[index::count])
 
 
 def model_identity(config: DictConfig) -> dict[str, str]:

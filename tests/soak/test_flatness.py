@@ -77,6 +77,7 @@ def _resident() -> int:
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(1800)
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux to tell memory")
 @pytest.mark.parametrize("name", ENGINES)
 def test_the_last_thousand_frames_cost_what_the_first_did(name: str) -> None:
