@@ -35,7 +35,8 @@ def main(config: DictConfig) -> float | None:
     folder = EvaluationFolder(Path(config.paths.output_dir))
     config, described = _take_up(config, folder)
     if config.shard.count > 1:
-        print(measure_shard(config, folder, described=described, go_on=_go_on(folder)))
+        go_on = f"vinpaint-evaluate resume={_from_here(folder.path)}"
+        print(measure_shard(config, folder, described=described, go_on=go_on))
         return None
     record = JobRecord("vinpaint-evaluate", config)
     record.note(**described)
