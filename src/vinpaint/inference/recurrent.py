@@ -70,7 +70,7 @@ class RecurrentInpainter:
         gate: float | None = 0.08,
         device: str = "auto",
         precision: Precision = "fp32",
-        chunk_size: int = 8,
+        chunk_size: int = 4,
     ) -> None:
         if not isinstance(model, STRANet):
             raise UserError(f"model is a {type(model).__name__}: this engine runs a STRANet; use WindowInpainter")

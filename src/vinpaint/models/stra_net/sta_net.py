@@ -255,6 +255,7 @@ class STRANet(PretrainedModel):
             references: portions; memory grows with the largest one, not with their number.
             size: (height, width) of the frames before :meth:`prepare` extended them.
             hide: ``(B, 1, H, W)`` in {0, 1}: where no candidate is to be seen, so that there is leftover to train on.
+                Images are hidden there before they are encoded; features beside it saw across the border.
             spatial: False leaves out the spatial aggregation, as while the network warms up.
             keep_aligned: whether the candidates are wanted too, for losses, pictures and residual aggregation.
 
