@@ -1,4 +1,4 @@
-"""The same sweep in processes, in submitit's local queue and in Ray: every row is there, failed ones with their reason."""
+"""The same sweep in processes, in submitit's local queue and in Ray: every row is there, and why one failed."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ def command(config_name: str) -> Callable[[Task], Callable[[], None]]:
             except KeyboardInterrupt:
                 _fail(config_name, "interrupted; what was finished is kept, what was not is removed", status=130)
             except HydraException as error:  # before OSError, which a missing option is too
-                overrides = [a for a in arguments if not a.startswith("-") or "=" in a]
+                overrides = [a for a in arguments if a.startswith("~") or ("=" in a and not a.startswith("--"))]
                 _fail(config_name, _one_line(explain(error, config_name, overrides)))
             except (UserError, OSError) as error:
                 _fail(config_name, _one_line(error))

@@ -14,7 +14,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from vinpaint.callbacks import VideoMetrics, WeightsExporter
+from vinpaint.callbacks import VideoMetrics, WeightsExporter, finish_wandb, log_evaluation
 from vinpaint.command import command
 from vinpaint.config import ConfigError, build, compose
 from vinpaint.errors import UserError
@@ -39,7 +39,10 @@ def main(config: DictConfig) -> float | None:
     if config.sweep.resume is not None and (earlier := record.earlier()) is not None:
         return cast("float | None", earlier["training"]["best"])
     with record:
-        return _train(config, record)
+        try:
+            return _train(config, record)
+        finally:
+            finish_wandb()
     return None  # of a sweep's job that failed
 
 
@@ -136,7 +139,7 @@ def _check(config: DictConfig) -> None:
             "with callbacks.best=null callbacks.weights=null"
         )
     devices, sweeping = config.trainer.devices, HydraConfig.get().mode == RunMode.MULTIRUN
-    several = config.trainer.num_nodes > 1 or (devices != 1 and "ddp" in str(config.trainer.strategy))
+    several = config.trainer.num_nodes > 1 or devices not in (1, "auto")
     if sweeping and several:
         # The other processes of a job are started with the command line of the whole sweep.
         raise ConfigError(
@@ -207,6 +210,7 @@ def _evaluate(trainer: L.Trainer, config: DictConfig, record: JobRecord) -> None
     go_on = "the same command and sweep.resume=<folder of the sweep>"
     found = run_evaluation(asked, folder, described={}, resume=config.sweep.resume, go_on=go_on)
     record.note(**found.facts)
+    log_evaluation(trainer, found.facts, Path(config.paths.output_dir))
     print(found.text)
 
 

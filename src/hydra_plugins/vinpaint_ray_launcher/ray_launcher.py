@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,7 @@ class RayLauncher(Launcher):
             job_overrides: the options of each job.
             initial_job_idx: number of the first one.
         """
-        import ray
-
+        ray: Any = import_module("ray")  # when it is needed: Hydra loads every plugin at every start
         assert self.config is not None
         setup_globals()
         Path(self.config.hydra.sweep.dir).mkdir(parents=True, exist_ok=True)
@@ -60,7 +60,7 @@ class RayLauncher(Launcher):
         if begun:
             ray.init(address=self.address, include_dashboard=False, log_to_driver=True, logging_level="WARNING")
         try:
-            task: Any = ray.remote(num_cpus=self.num_cpus, num_gpus=self.num_gpus, max_retries=self.max_retries)(_job)
+            task = ray.remote(num_cpus=self.num_cpus, num_gpus=self.num_gpus, max_retries=self.max_retries)(_job)
             state = Singleton.get_state()
             shared = {"context": self.context, "config": self.config, "task": self.task, "state": state}
             waiting = [

@@ -11,8 +11,10 @@ from typing import Any, cast
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.core.optimizer import LightningOptimizer
+from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning.pytorch.strategies.parallel import ParallelStrategy
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -251,6 +253,14 @@ class GANModule(LightningModule):
     def validation_step(self, batch: VideoBatch, batch_idx: int) -> dict[str, Tensor]:
         """Complete the clips; metrics and pictures are made by callbacks."""
         return {"completed": self(batch["frames"], batch["masks"])}
+
+    def configure_model(self) -> None:
+        """Spread the weights of each player over the devices, where the strategy is one that shards (FSDP2)."""
+        if not isinstance(self.trainer.strategy, ModelParallelStrategy) or self.device_mesh is None:
+            return
+        for player in (self.generator, self.discriminator):
+            if player is not None and not isinstance(player, FSDPModule):
+                fully_shard(player, mesh=self.device_mesh["data_parallel"])
 
     def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:
         """One Adam and one schedule per player, the generator first."""
