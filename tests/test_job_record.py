@@ -75,6 +75,7 @@ def test_an_interruption_is_written_down(run: Runner, monkeypatch: pytest.Monkey
     assert record(run.folder / "job")["status"] == "interrupted"
 
 
+@pytest.mark.slow
 def test_a_job_that_was_killed_says_running(run: Runner, tmp_path: Path) -> None:
     code = "from vinpaint.evaluate import main; main()"
     many = (*EVALUATION, "data.val.num_clips=500", "limit_clips=500", "hydra.run.dir=job")

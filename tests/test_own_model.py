@@ -84,6 +84,7 @@ def test_it_trains_and_is_measured_in_a_sweep(own: Runner) -> None:
     assert "model.network.width=6" in table
 
 
+@pytest.mark.slow
 def test_its_weights_are_evaluated_beside_another_model(own: Runner) -> None:
     trained = own(train.main, *SMALL, "scale=smoke", "evaluation=null", "hydra.run.dir=run")
     assert trained.status == 0, trained.err

@@ -75,6 +75,7 @@ def test_a_sweep_goes_on_with_its_own_command_line_only(run: Runner) -> None:
     assert "was begun with other options (seed=0, seed=1)" in outcome.err.strip().splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_training_that_failed_goes_on_and_the_rest_is_not_repeated(run: Runner) -> None:
     command = ("-m", *TRAINING, "model.module.game.critic_steps=1,0")
     outcome = run(train.main, *command, "hydra.sweep.dir=sweep")
