@@ -170,8 +170,11 @@ def spatial_residual(
     # beside the hole the enlarged frame mixes in what was completed
     mixed = enlarge_frames(target.reduced.hole[None, None], scale, target.size)[0, 0] > 0
     residual = residual.masked_fill(mixed & ~target.hole, 0)
-    filled = aggregate_patches(residual, scores.queries, scores.keys, scores.weights, scores.cell * scale)
-    return filled[:, left_over]
+    # one colour at a time: patches of a whole frame are several copies of it
+    return torch.stack([
+        aggregate_patches(colour[None], scores.queries, scores.keys, scores.weights, scores.cell * scale)[0, left_over]
+        for colour in residual
+    ])  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -63,22 +63,22 @@ def aggregate_patches(residual: Tensor, queries: Tensor, keys: Tensor, weights: 
     """Fill patches of a residual with weighted sums of others.
 
     Args:
-        residual: ``(3, H, W)``; beyond its right and lower border it is taken for 0.
+        residual: ``(C, H, W)``; beyond its right and lower border it is taken for 0.
         queries: patches to fill, row by row on the grid of ``ceil(H / patch)`` rows, ``(Q,)`` int64.
         keys: patches to sum, ``(K,)`` int64.
         weights: ``(Q, K)``.
         patch: side of a patch in pixels.
 
     Returns:
-        ``(3, H, W)``: the sums in the queried patches, 0 elsewhere.
+        ``(C, H, W)``: the sums in the queried patches, 0 elsewhere.
 
     Source: STRA-Net (BMVC 2021) and HiFill: patches tile the frame, so nothing overlaps.
     """
-    H, W = residual.shape[-2:]
+    C, H, W = residual.shape
     rows, columns = cell_grid((H, W), patch)
     padded = F.pad(residual, (0, columns * patch - W, 0, rows * patch - H))
-    tiles = padded.reshape(3, rows, patch, columns, patch).permute(1, 3, 0, 2, 4).reshape(rows * columns, -1)
+    tiles = padded.reshape(C, rows, patch, columns, patch).permute(1, 3, 0, 2, 4).reshape(rows * columns, -1)
     filled = torch.zeros_like(tiles)
     filled[queries] = weights @ tiles[keys]
-    whole = filled.reshape(rows, columns, 3, patch, patch).permute(2, 0, 3, 1, 4).reshape_as(padded)
+    whole = filled.reshape(rows, columns, C, patch, patch).permute(2, 0, 3, 1, 4).reshape_as(padded)
     return whole[:, :H, :W]
