@@ -27,7 +27,9 @@ def video_stream(container: InputContainer) -> VideoStream | None:
     from av.stream import Disposition
 
     for stream in container.streams.video:
-        if stream.disposition & Disposition.attached_pic or stream.codec_context.name in _TEXT_CODECS:
+        codec = stream.codec_context
+        # a damaged header can name a codec that FFmpeg does not know; there is no context then, whatever its type says
+        if codec is None or stream.disposition & Disposition.attached_pic or codec.name in _TEXT_CODECS:
             continue
         stream.thread_type = "NONE"
         return stream

@@ -142,7 +142,7 @@ class VideoFile:
     def _read_header(self, container: InputContainer) -> Fraction | None:
         stream = video_stream(container)
         if stream is None:
-            raise ClipError(f"{self.path}: no moving pictures in it; give a video")
+            raise ClipError(f"{self.path}: no moving pictures in it that can be decoded; give a video")
         codec = stream.codec_context
         self.codec = codec.name
         self._coloured_exactly_by_decord = coloured_exactly_by_decord(
