@@ -55,4 +55,5 @@ def test_one_clip_is_learned_by_heart() -> None:
     alignment = [step["alignment"] for step in seen]
     assert after > before + 12
     assert sum(alignment[-20:]) < 0.2 * sum(alignment[:20])
-    assert seen[-1]["refinement"] < 0.5 * seen[100]["refinement"]
+    refinement = [step["refinement"] for step in seen if "refinement" in step]  # where anything was left over
+    assert sum(refinement[-20:]) < 0.5 * sum(refinement[:20])
