@@ -15,7 +15,7 @@ import torch
 from engine_promises import EnginePromises, Frames, Holes, WatchedClip, complete, noise, wandering_box
 from golden_weights import texture
 from vinpaint.errors import UserError
-from vinpaint.inference.baselines import DiffusionInpainter, IdentityInpainter, TemporalMedianInpainter
+from vinpaint.inference.baselines import DiffusionInpainter, IdentityInpainter, TemporalMedianInpainter, diffuse
 from vinpaint.inference.inpainter import Inpainter, MaskedClip
 from vinpaint.masks import ArrayMasks, open_masks
 from vinpaint.ops.conversion import to_tensor, to_uint8
@@ -204,3 +204,19 @@ def test_real_clips_are_completed_as_well_as_measured(
         scores.append((psnr(truth, completed, ...), psnr(truth, completed, holes)))  # type: ignore[arg-type]
     assert len(scores) == 7
     assert np.mean(scores, axis=0) == pytest.approx([whole, hole], abs=0.02)
+
+
+@pytest.mark.parametrize("method", ["telea", "navier_stokes"])
+@pytest.mark.parametrize("size", [(1, 8), (1, 31), (8, 1), (2, 9)])
+def test_thin_frames_are_filled_the_same_at_every_call(method: str, size: tuple[int, int]) -> None:
+    """OpenCV reads beyond frames of one row, so that what memory holds there has to change between the calls."""
+    rng = np.random.default_rng(0)
+    for _ in range(6):
+        frame, hole = rng.integers(0, 256, (*size, 3), np.uint8), rng.random(size) < 0.4
+        hole.flat[0], hole.flat[-1] = True, False
+        results = set()
+        for _ in range(8):
+            used = [rng.integers(0, 256, int(rng.integers(10, 8000)), np.uint8) for _ in range(20)]
+            del used
+            results.add(diffuse(frame, hole, method=method, radius=5.0).tobytes())  # type: ignore[arg-type]
+        assert len(results) == 1

@@ -176,7 +176,12 @@ def diffuse(
     hidden[hole] = round(GREY * 255)
     if hole.all():
         return hidden
-    return np.asarray(cv2.inpaint(hidden, hole.astype(np.uint8), radius, _FLAGS[method]), np.uint8)
+    # of a frame one pixel high or wide, OpenCV reads memory beyond it: the result changed from call to call
+    margin = 2 if min(hole.shape) < 3 else 0
+    sides = (margin,) * 4
+    wide, covered = (cv2.copyMakeBorder(part, *sides, cv2.BORDER_REPLICATE) for part in (hidden, hole.astype(np.uint8)))
+    filled = np.asarray(cv2.inpaint(wide, covered, radius, _FLAGS[method]), np.uint8)
+    return filled[margin : margin + hole.shape[0], margin : margin + hole.shape[1]]
 
 
 def _median_of_known(levels: NDArray[np.int16]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
