@@ -26,7 +26,7 @@ from vinpaint.ops.conversion import to_tensor, to_uint8
 from vinpaint.video import ArrayClip, ClipReader, open_clip, open_writer
 from vinpaint.video.partial import remove_abandoned
 
-DEFAULT_MODEL = "flow_guided"
+DEFAULT_MODEL = "flow_guided_fusion"
 NO_REFINEMENT = "none"
 
 PathLike = str | Path

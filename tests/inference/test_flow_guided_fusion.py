@@ -90,6 +90,22 @@ def test_it_goes_on_in_the_middle_of_a_clip() -> None:
     np.testing.assert_array_equal(to_uint8(rest), to_uint8(whole[5:]))
 
 
+def test_half_the_strength_is_half_of_the_way() -> None:
+    frames, holes = noise(4, 40, 56), wandering_box(4, 40, 56)
+    results = [
+        complete(FusionInpainter(network(), base=FlowGuidedInpainter(), strength=strength), frames, holes).clamp(
+            0.02, 0.98
+        )
+        for strength in (0.0, 0.5, 1.0)
+    ]
+    assert torch.equal(results[0], complete(FlowGuidedInpainter(), frames, holes).clamp(0.02, 0.98))
+    inside = (results[2] > 0.02) & (results[2] < 0.98)  # not cut off
+    middle = (results[0] + results[2]) / 2
+    assert (results[1] - middle)[inside].abs().max() < 1.1 / 255
+    with pytest.raises(UserError, match=r"strength=1\.5: expected a share"):
+        FusionInpainter(network(), base=FlowGuidedInpainter(), strength=1.5)
+
+
 def test_another_network_is_refused() -> None:
     with pytest.raises(UserError, match="model is a Linear: expected a FusionNetwork"):
         FusionInpainter(nn.Linear(1, 1), base=FlowGuidedInpainter())
