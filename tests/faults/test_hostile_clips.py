@@ -48,7 +48,7 @@ ENGINES: dict[str, Callable[[], Inpainter]] = {
     "window_resized": lambda: _sttn(size=(24, 32), max_references=1),
     "window_public": lambda: _sttn(size=(24, 32), blend="ema_half", quantize="truncate"),
     "two_pass": lambda: TwoPassInpainter(
-        _network(lambda: CPNet(channels=4, alignment_channels=4, alignment_size=32)),  # type: ignore[arg-type]
+        _network(lambda: CPNet(channels=4, alignment_size=32)),  # type: ignore[arg-type]
         size=(32, 32), reference_radius=3, device="cpu",
     ),
     "recurrent": lambda: RecurrentInpainter(
