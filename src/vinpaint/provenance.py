@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from vinpaint._version import __version__
+from vinpaint.models.released import released_folder
 
 _LIBRARIES = ("torch", "torchmetrics", "numpy", "opencv-python-headless", "scipy", "av", "decord", "kornia")
 _WEIGHT_KEYS = ("weights", "linear")  # keys of a configuration that name files of weights
@@ -50,13 +51,18 @@ def weight_digests(config: Mapping[str, Any]) -> dict[str, dict[str, str] | str]
     """Find every file of weights that a configuration names, and its SHA-256.
 
     Args:
-        config: plain nested values.
+        config: plain nested values; a ``model`` with a name and no ``weights`` has those that come with the library.
 
     Returns:
         By dotted key: a digest per file, or the value itself where it names no file here (``random``, a hub name).
     """
     found: dict[str, dict[str, str] | str] = {}
-    for key, value in _named_weights(config):
+    named = dict(_named_weights(config))
+    model = config.get("model")
+    name = model.get("name") if isinstance(model, Mapping) else None
+    if config.get("weights") is None and name and (released := released_folder(str(name))) is not None:
+        named["weights"] = str(released)  # what a model takes that is given none
+    for key, value in named.items():
         path = Path(value).expanduser()
         files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
         digests = {str(p.relative_to(path)) if p != path else p.name: _sha256(p) for p in files if p.is_file()}

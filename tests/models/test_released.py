@@ -14,6 +14,7 @@ from vinpaint.models import released
 from vinpaint.models.fusion import FusionNetwork
 from vinpaint.models.pretrained import CheckpointError, load_pretrained
 from vinpaint.models.released import RELEASED_DIR, main, release, released_folder, released_names
+from vinpaint.provenance import weight_digests
 
 LARGEST = 30 * 2**20  # bytes of a file
 LARGEST_TOGETHER = 80 * 2**20
@@ -104,6 +105,16 @@ def test_what_is_released_loads_and_has_a_card(name: str) -> None:
     card = (RELEASED_DIR / name / "README.md").read_text(encoding="utf-8")
     for said in ("## Data", "## Training", "## Results", "## Known failures"):
         assert said in card
+
+
+@pytest.mark.parametrize("name", released_names())
+def test_records_name_released_weights(name: str) -> None:
+    found = weight_digests({"weights": None, "model": {"name": name}})["weights"]
+    config = json.loads((RELEASED_DIR / name / "config.json").read_text(encoding="utf-8"))
+    assert isinstance(found, dict)
+    assert found["model.safetensors"] == config["sha256"]
+    assert weight_digests({"weights": "random", "model": {"name": name}}) == {"weights": "random"}
+    assert weight_digests({"weights": None, "model": {"name": "telea"}}) == {}
 
 
 def test_what_is_released_stays_small() -> None:
