@@ -219,3 +219,7 @@ def _result(trainer: L.Trainer, monitor: str) -> float | None:
     best: Any = getattr(trainer.checkpoint_callback, "best_model_score", None)
     value = best if best is not None else trainer.callback_metrics.get(monitor)
     return float(value) if value is not None else None
+
+
+if __name__ == "__main__":
+    main()
