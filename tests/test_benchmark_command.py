@@ -161,6 +161,15 @@ def test_the_operations_of_a_run_are_those_of_its_layers(tmp_path: Path) -> None
     assert sum(result["parts"].values()) == pytest.approx(result["seconds"], rel=0.05)
 
 
+def test_a_case_that_cannot_run_is_one_line(run: Runner) -> None:
+    outcome = run(
+        main, "models=[telea]", "weights=none.safetensors", 'overrides=["model.engine.radius=-1"]', "threads=1"
+    )
+    assert outcome.status == 2
+    assert outcome.err.startswith("vinpaint-benchmark: telea 432x240 20f fp32 model.engine.radius=-1: radius=-1")
+    assert outcome.err.count("\n") == 1
+
+
 @pytest.mark.slow
 def test_a_benchmark_leaves_its_tables(run: Runner) -> None:
     outcome = run(main, "models=[telea,identity]", "sizes=[64x48]", "lengths=[3]", "repeats=2", "threads=1")

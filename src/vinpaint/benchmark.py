@@ -89,9 +89,8 @@ def _cases(config: DictConfig) -> list[Case]:
     cases = []
     for model, (width, height), frames in itertools.product(config.models, sizes, config.lengths):
         overrides = tuple(config.overrides)
-        has_network = compose("inpaint", [f"model={model}", *overrides]).model.network is not None
-        # an engine without a network has no precision to choose
-        for precision in config.precisions if has_network else ["fp32"]:
+        engine = compose("inpaint", [f"model={model}", *overrides]).model.engine
+        for precision in config.precisions if "precision" in engine else ["fp32"]:
             cases.append(Case(model, width, height, frames, precision, threads, str(config.weights), overrides))
     if not cases:
         raise ConfigError("nothing to measure: give at least one of models, sizes, lengths and precisions")

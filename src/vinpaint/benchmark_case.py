@@ -26,6 +26,7 @@ from vinpaint.api import inpainter_from_config
 from vinpaint.benchmark_roofline import measure_roofline, synchronize
 from vinpaint.config import compose
 from vinpaint.data import ProceduralClip
+from vinpaint.errors import UserError
 from vinpaint.inference.inpainter import MaskedClip
 from vinpaint.inference.placement import resolve_device
 from vinpaint.masks import ArrayMasks, MovingMask
@@ -57,7 +58,7 @@ class Case:
         width: of the clip, pixels.
         height: of the clip, pixels.
         frames: of the clip.
-        precision: ``fp32``, ``bf16`` or ``fp16``; of engines that have a network.
+        precision: ``fp32``, ``bf16`` or ``fp16``; of engines that can choose.
         threads: of torch and OpenCV.
         weights: of the network; ``random`` times as well as trained ones.
         overrides: of the model's configuration.
@@ -178,7 +179,7 @@ def measure(case: Case, *, count_flops: bool = False) -> Measurement:
     cv2.setNumThreads(case.threads)
     overrides = [f"model={case.model}", *case.overrides]
     node = compose("inpaint", overrides).model
-    if node.network is not None:
+    if "precision" in node.engine:
         node = compose("inpaint", [*overrides, f"model.engine.precision={case.precision}"]).model
     engine = inpainter_from_config(node, case.weights if node.network is not None else None)
     network = getattr(engine, "model", None)
@@ -237,8 +238,12 @@ def main() -> None:
         torch.set_num_threads(case.threads)
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         json.dump(measure_roofline(device, case.precision), sys.stdout)
-    else:
-        json.dump(asdict(measure(case, count_flops=order["what"] == "operations")), sys.stdout)
+        return
+    try:
+        result = measure(case, count_flops=order["what"] == "operations")
+    except UserError as error:
+        raise SystemExit(str(error)) from error
+    json.dump(asdict(result), sys.stdout)
 
 
 if __name__ == "__main__":
