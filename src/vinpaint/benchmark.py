@@ -113,7 +113,7 @@ def _run(what: Literal["roofline", "operations", "time"], case: Case) -> dict[st
 
 
 def _shown(work: Sequence[Any], what: str, config: DictConfig) -> Any:
-    return track(work, what, console=Console(stderr=True), disable=not config.progress, transient=True)
+    return track(work, what, console=Console(stderr=True), transient=True) if config.progress else work
 
 
 def _describe(machine: dict[str, Any], rates: dict[str, dict[str, float]]) -> str:
