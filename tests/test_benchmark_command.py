@@ -162,9 +162,8 @@ def test_the_operations_of_a_run_are_those_of_its_layers(tmp_path: Path) -> None
 
 
 def test_a_case_that_cannot_run_is_one_line(run: Runner) -> None:
-    outcome = run(
-        main, "models=[telea]", "weights=none.safetensors", 'overrides=["model.engine.radius=-1"]', "threads=1"
-    )
+    wrong = 'overrides=["model.engine.radius=-1"]'
+    outcome = run(main, "models=[telea]", wrong, "threads=1", "progress=false")
     assert outcome.status == 2
     assert outcome.err.startswith("vinpaint-benchmark: telea 432x240 20f fp32 model.engine.radius=-1: radius=-1")
     assert outcome.err.count("\n") == 1
