@@ -18,12 +18,13 @@ def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
 kept = keep_freed_memory()
-for _ in range(2):
+torch.ones(12_000_000)
+rounds = []
+for _ in range(20):
+    before = faults()
     torch.ones(12_000_000)
-before = faults()
-for _ in range(10):
-    torch.ones(12_000_000)
-print(kept, faults() - before)
+    rounds.append(faults() - before)
+print(kept, min(rounds))  # the least: a system short of memory may take pages back at any time
 """
 
 
@@ -39,7 +40,7 @@ def measure(**environment: str) -> tuple[bool, int]:
 def test_freed_memory_is_used_again() -> None:
     kept, faults = measure()
     assert kept
-    assert faults < 1000  # ten tensors of 11,719 pages each
+    assert faults < 100  # a tensor has 11,719 pages
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told")
