@@ -10,6 +10,18 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+TINY_TRAINING = (
+    "experiment=smoke",
+    "progress=false",
+    "model.network.channels=16",
+    "model.network.num_blocks=1",
+    "model.discriminator.channels=4",
+    "data.height=48",
+    "data.width=48",
+    "metrics.ssim.window=gaussian",
+)
+"""Options of vinpaint-train that train an STTN of a few thousand weights on a few pixels, in seconds."""
+
 
 @dataclass(frozen=True)
 class Outcome:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from commands import Runner, run
+from commands import TINY_TRAINING, Runner, run
 from vinpaint import evaluate, train
 from vinpaint.inference.baselines import DiffusionInpainter
 from vinpaint.job_record import read_results
@@ -21,16 +21,7 @@ from vinpaint.job_record import read_results
 __all__ = ["run"]
 
 EVALUATION = ("model=telea", "progress=false", "data.height=72", "data.width=80", "limit_frames=3", "limit_clips=1")
-TRAINING = (
-    "experiment=smoke",
-    "progress=false",
-    "model.network.channels=16",
-    "model.network.num_blocks=1",
-    "model.discriminator.channels=4",
-    "data.height=48",
-    "data.width=48",
-    "metrics.ssim.window=gaussian",
-)
+TRAINING = TINY_TRAINING
 
 
 def record(folder: Path) -> dict[str, Any]:

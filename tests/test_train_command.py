@@ -15,20 +15,12 @@ import pytest
 import torch
 from PIL import Image
 
+from commands import TINY_TRAINING
 from vinpaint.config import compose
 from vinpaint.models.pretrained import load_pretrained
 from vinpaint.train import build_module, main
 
-TINY = [
-    "experiment=smoke",
-    "progress=false",
-    "model.network.channels=16",
-    "model.network.num_blocks=1",
-    "model.discriminator.channels=4",
-    "data.height=48",
-    "data.width=48",
-    "metrics.ssim.window=gaussian",
-]
+TINY = list(TINY_TRAINING)
 
 
 WITHOUT_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has the GPU that is asked for")
