@@ -266,7 +266,9 @@ class GANModule(LightningModule):
         """One Adam and one schedule per player, the generator first."""
         players = [player for player in (self.generator, self.discriminator) if player is not None]
         optimizers = [self.optimization.optimizer(player) for player in players]
-        schedules = [self.optimization.schedule(optimizer) for optimizer in optimizers]
+        schedules = [
+            self.optimization.schedule(optimizer, max_steps=self.trainer.max_steps) for optimizer in optimizers
+        ]
         return optimizers, schedules
 
     def on_train_batch_start(self, batch: VideoBatch, batch_idx: int) -> None:

@@ -254,4 +254,6 @@ class STRANetModule(GANModule):
         optimizers: list[Optimizer] = [Adam(groups)]
         if self.discriminator is not None:
             optimizers.append(Adam([{"params": list(self.discriminator.parameters()), **slower}]))
-        return optimizers, [self.optimization.schedule(optimizer) for optimizer in optimizers]
+        return optimizers, [
+            self.optimization.schedule(optimizer, max_steps=self.trainer.max_steps) for optimizer in optimizers
+        ]
