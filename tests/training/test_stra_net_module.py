@@ -17,6 +17,7 @@ from vinpaint.models.hifill_discriminator import HiFillDiscriminator
 from vinpaint.models.stra_net import STRANet
 from vinpaint.models.vgg import VGG16Features
 from vinpaint.training import Game, Optimization, STRANetModule
+from vinpaint.training.stra_net_groups import disturbed
 
 PLAIN = {"perceptual_weight": 0.0, "style_weight": 0.0}
 TEMPORAL = {"alignment", "hole_visible", "hole_leftover", "non_hole"}
@@ -185,6 +186,18 @@ def test_true_flow_is_followed_where_the_data_knows_it() -> None:
     assert module.complete(module.draw(known), {}).shown["alignment_flow"] < 1e-6
     wrong = {**batch, "flow_forward": -flow, "flow_backward": flow}
     assert module.complete(module.draw(wrong), {}).shown["alignment_flow"] > 0.05
+
+
+def test_errors_of_flow_are_smooth_and_as_large_as_asked_for() -> None:
+    torch.manual_seed(0)
+    flow = torch.full((4, 3, 2, 128, 192), 7.0)
+    errors = disturbed(flow, 1.5) - flow
+    assert errors.mean().abs() < 0.1
+    assert errors[..., ::16, 0].std() == pytest.approx(1.5, rel=0.15)
+    assert errors.diff(dim=-1).abs().max() < 1.5 * 8 / 15  # from point to point by less than eight deviations
+    assert torch.equal(disturbed(flow, 0.0), flow)
+    with pytest.raises(UserError, match="flow_error=-1"):
+        module_of(network(), flow_error=-1.0)
 
 
 def test_vgg_terms_are_on_the_result_and_left_out_where_there_is_none(tmp_path: Path) -> None:

@@ -266,10 +266,12 @@ class GANModule(LightningModule):
         """One Adam and one schedule per player, the generator first."""
         players = [player for player in (self.generator, self.discriminator) if player is not None]
         optimizers = [self.optimization.optimizer(player) for player in players]
-        schedules = [
-            self.optimization.schedule(optimizer, max_steps=self.trainer.max_steps) for optimizer in optimizers
-        ]
-        return optimizers, schedules
+        return optimizers, self.schedules(optimizers)
+
+    def schedules(self, optimizers: list[Optimizer]) -> list[LRScheduler]:
+        """One schedule for each optimizer, over the updates of the trainer if there is one."""
+        max_steps = -1 if self._trainer is None else self._trainer.max_steps
+        return [self.optimization.schedule(optimizer, max_steps=max_steps) for optimizer in optimizers]
 
     def on_train_batch_start(self, batch: VideoBatch, batch_idx: int) -> None:
         """Continue the random state of the last update.

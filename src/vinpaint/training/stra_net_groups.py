@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from vinpaint.errors import UserError
@@ -16,6 +17,9 @@ from vinpaint.ops.compositing import composite
 from vinpaint.training.targets import TargetBatch
 
 T = TypeVar("T")
+
+ERROR_SPACING = 16
+"""Pixels between the points at which errors of flow are drawn."""
 
 
 class STRANetBatch(TargetBatch):
@@ -72,7 +76,7 @@ class Group(NamedTuple):
 
 
 def complete_groups(
-    network: STRANet, batch: STRANetBatch, *, spatial: bool, true_flow: bool = False
+    network: STRANet, batch: STRANetBatch, *, spatial: bool, true_flow: bool = False, flow_error: float = 0.0
 ) -> Iterator[Group]:
     """Complete the targets of a batch, group by group.
 
@@ -82,6 +86,7 @@ def complete_groups(
         spatial: whether the spatial aggregation takes part.
         true_flow: whether flow is that of the batch, ``flow_forward`` and ``flow_backward`` between neighbours,
             ``(B, T - 1, 2, H, W)`` px.
+        flow_error: of the true flow, see :func:`disturbed`.
 
     Raises:
         UserError: if the batch has no flow and ought to.
@@ -91,7 +96,7 @@ def complete_groups(
         entries = cast(dict[str, Any], batch)
         if "flow_forward" not in entries:
             raise UserError("true_flow=true: the data knows no flow; set data.motion=flow, or true_flow=false")
-        flows = FlowPair(entries["flow_forward"], entries["flow_backward"])
+        flows = FlowPair(*(disturbed(entries[way], flow_error) for way in ("flow_forward", "flow_backward")))
     frames, masks, targets = batch["frames"], batch["masks"], batch["targets"].cpu()
     given = batch["given"].view(*batch["given"].shape, 1, 1, 1)
     clip = network.prepare_clip(frames, masks * (1 - given), flows=flows)
@@ -106,6 +111,22 @@ def complete_groups(
         )
         known = chosen.frame(target).known[..., :height, :width]
         yield Group(len(rows) / targets.numel(), frames[rows, target], masks[rows, target], known, completed)
+
+
+def disturbed(flow: Tensor, deviation: float) -> Tensor:
+    """Add errors to flow that are smooth in space, as those of estimators are.
+
+    Args:
+        flow: ``(B, T, 2, H, W)`` px.
+        deviation: of the errors at points :data:`ERROR_SPACING` pixels apart, between which they change linearly, px.
+    """
+    if not deviation:
+        return flow
+    H, W = flow.shape[-2:]
+    points = (-(-H // ERROR_SPACING) + 1, -(-W // ERROR_SPACING) + 1)
+    errors = torch.randn(flow.shape[0] * flow.shape[1], 2, *points, device=flow.device) * deviation
+    spread = F.interpolate(errors, size=(H, W), mode="bilinear", align_corners=True)
+    return flow + torch.unflatten(spread, 0, flow.shape[:2])
 
 
 def _clips(clip: T, rows: Tensor) -> T:

@@ -63,7 +63,9 @@ class STRANetModule(GANModule):
         leftover_probability: chance of a target to have a blob inside its hole that no reference may show, so that
             there is something to learn from for the spatial aggregation.
         true_flow: follow the true flow, where the data knows it (``data.motion=flow``), instead of estimated flow: a
-            cheap stand-in for a slow estimator. It is right under holes too, which no estimate is.
+            cheap stand-in for a slow estimator. In holes it is continued from around them, as an estimate is.
+        flow_error: standard deviation in pixels of smooth errors that are added to true flow, so that the network
+            learns to doubt what it follows.
         adversarial_learning_rate: of the spatial aggregation and the discriminator.
         adversarial_betas: of Adam for those two.
         game: see :class:`GANModule`; by default HiFill's: WGAN-GP, weight 0.001, three critic steps.
@@ -101,6 +103,7 @@ class STRANetModule(GANModule):
         completed_reference_probability: float = 0.0,
         leftover_probability: float = 0.5,
         true_flow: bool = False,
+        flow_error: float = 0.0,
         adversarial_learning_rate: float = 1e-4,
         adversarial_betas: Sequence[float] = (0.5, 0.9),
         game: Game | None = None,
@@ -118,6 +121,8 @@ class STRANetModule(GANModule):
                 raise UserError(f"{name}={value!r}: choose one of {', '.join(choices)}")
         if not 0 <= leftover_probability <= 1:
             raise UserError(f"leftover_probability={leftover_probability:g}: expected 0 to 1")
+        if flow_error < 0:
+            raise UserError(f"flow_error={flow_error:g}: expected 0 or more pixels")
         if spatial_start_epoch < 0:
             raise UserError(f"spatial_start_epoch={spatial_start_epoch}: expected at least 0")
         self.weights = {
@@ -134,6 +139,7 @@ class STRANetModule(GANModule):
         self.completed_reference_probability = completed_reference_probability
         self.leftover_probability = leftover_probability
         self.true_flow = true_flow
+        self.flow_error = flow_error
         self.adversarial_learning_rate = adversarial_learning_rate
         self.adversarial_betas = (float(adversarial_betas[0]), float(adversarial_betas[1]))
         self.perceptual = PerceptualTerms(
@@ -156,6 +162,7 @@ class STRANetModule(GANModule):
             "completed_reference_probability": completed_reference_probability,
             "leftover_probability": leftover_probability,
             "true_flow": true_flow,
+            "flow_error": flow_error,
             "adversarial_learning_rate": adversarial_learning_rate,
             "adversarial_betas": list(self.adversarial_betas),
         }
@@ -188,7 +195,10 @@ class STRANetModule(GANModule):
         reals: list[Tensor] = []
         count = 0
         drawn = cast(STRANetBatch, batch)
-        for group in complete_groups(self.generator, drawn, spatial=spatial, true_flow=self.true_flow):
+        groups = complete_groups(
+            self.generator, drawn, spatial=spatial, true_flow=self.true_flow, flow_error=self.flow_error
+        )
+        for group in groups:
             for totals, values in ((terms, self._price(group)), (shown, group.measures())):
                 for name, value in values.items():
                     totals[name] = totals.get(name, 0.0) + group.share * value
@@ -254,6 +264,4 @@ class STRANetModule(GANModule):
         optimizers: list[Optimizer] = [Adam(groups)]
         if self.discriminator is not None:
             optimizers.append(Adam([{"params": list(self.discriminator.parameters()), **slower}]))
-        return optimizers, [
-            self.optimization.schedule(optimizer, max_steps=self.trainer.max_steps) for optimizer in optimizers
-        ]
+        return optimizers, self.schedules(optimizers)

@@ -252,6 +252,26 @@ def test_true_flow_replaces_the_estimate() -> None:
     assert not aligned.visible[..., -3:].any()
 
 
+@torch.no_grad()
+def test_true_flow_is_not_known_in_holes() -> None:
+    model = tiny(alignment="flow", flow_margin=1)
+    frames, masks = clip(num_frames=2)
+    masks.zero_()
+    masks[:, 0, :, 8:16, 8:16] = 1
+    flow = torch.zeros(1, 1, 2, 32, 48)
+    flow[:, :, 0] = 3
+    wrong = flow.clone()
+    wrong[..., 8:16, 8:16] = -20
+    motions = [
+        next(model.prepare_clip(frames, masks, flows=FlowPair(onward, -flow)).steps.walk(0, 1))[1].flow
+        for onward in (flow, wrong)
+    ]
+    assert torch.allclose(motions[0], motions[1], atol=1e-5)
+    as_it_is = tiny(alignment="flow", flow_fill="none")
+    followed = next(as_it_is.prepare_clip(frames, masks, flows=FlowPair(wrong, -flow)).steps.walk(0, 1))[1].flow
+    assert torch.equal(followed[0, 0, 8:16, 8:16], wrong[0, 0, 0, 8:16, 8:16])
+
+
 @pytest.mark.parametrize("scale", [2, 4, 8])
 @torch.no_grad()
 def test_features_are_laid_where_the_image_is(scale: int) -> None:

@@ -111,13 +111,7 @@ class FlowBranch:
         if isinstance(self.estimator, nn.Module):
             self.estimator.to(device)  # the network does not move what is no part of it
         with torch.autocast(device.type, enabled=False):
-            both = self.estimator.both(_filled(first), _filled(second))
-            if self.fill == "harmonic":
-                both = FlowPair(
-                    flow_beyond_holes(both.forward, first.holes, second.holes, margin=self.margin),
-                    flow_beyond_holes(both.backward, second.holes, first.holes, margin=self.margin),
-                )
-            return self.believed(both)
+            return self.believed(self._continued(self.estimator.both(_filled(first), _filled(second)), first, second))
 
     @torch.no_grad()
     def believed(self, flows: BothFlows) -> tuple[Motion, Motion]:
@@ -129,24 +123,30 @@ class FlowBranch:
             onward, back = (Motion(flow, torch.ones_like(flow[:, :1])) for flow, _ in ways)
         return onward, back
 
+    def _continued(self, flows: BothFlows, first: PreparedFrames, second: PreparedFrames) -> BothFlows:
+        """Flows ``(N, 2, H', W')`` continued into holes, if that is wanted."""
+        if self.fill == "none":
+            return flows
+        return FlowPair(
+            flow_beyond_holes(flows.forward, first.holes, second.holes, margin=self.margin),
+            flow_beyond_holes(flows.backward, second.holes, first.holes, margin=self.margin),
+        )
+
     def steps(self, clip: PreparedFrames) -> Steps:
         """Estimate the motion between the neighbours of clips ``(B, T, ...)``."""
-        first, second = (
-            PreparedFrames(*(part[:, span].flatten(0, 1) for part in clip))
-            for span in (slice(None, -1), slice(1, None))
-        )
-        shape = (clip.frames.shape[0], clip.frames.shape[1] - 1)
-        onward, back = (
-            Motion(*(torch.unflatten(part, 0, shape) for part in motion)) for motion in self.between(first, second)
-        )
-        return Steps(onward, back)
+        return _steps(clip, self.between(*_neighbours(clip)))
 
-    def known_steps(self, flows: BothFlows) -> Steps:
-        """Take the flow between the neighbours of clips, ``(B, T - 1, 2, H', W')``, as it is."""
-        shape = (flows.forward.shape[0], flows.forward.shape[1])
+    @torch.no_grad()
+    def known_steps(self, clip: PreparedFrames, flows: BothFlows) -> Steps:
+        """Take the flow between the neighbours of clips ``(B, T, ...)`` instead of an estimate.
+
+        Args:
+            clip: the frames.
+            flows: ``(B, T - 1, 2, H', W')`` px. In holes it is replaced by its continuation, as that of an estimator
+                is: what a network follows in training is then no better there than what it will follow later.
+        """
         pair = FlowPair(flows.forward.flatten(0, 1).float(), flows.backward.flatten(0, 1).float())
-        onward, back = (Motion(*(torch.unflatten(part, 0, shape) for part in motion)) for motion in self.believed(pair))
-        return Steps(onward, back)
+        return _steps(clip, self.believed(self._continued(pair, *_neighbours(clip))))
 
     def motions(self, clip: PreparedFrames, steps: Steps | None, target: int, reach: int) -> dict[int, Motion]:
         """Tell the motion ``(B, ...)`` from a frame of a clip ``(B, T, ...)`` to each at most ``reach`` away.
@@ -161,6 +161,20 @@ class FlowBranch:
             return dict(steps.walk(target, reach))
         near = range(max(target - reach, 0), min(target + reach + 1, clip.frames.shape[1]))
         return {index: self.between(_frame(clip, target), _frame(clip, index))[0] for index in near if index != target}
+
+
+def _neighbours(clip: PreparedFrames) -> tuple[PreparedFrames, PreparedFrames]:
+    """All frames of clips ``(B, T, ...)`` but the last, and all but the first, ``(B * (T - 1), ...)``."""
+    spans = (slice(None, -1), slice(1, None))
+    first, second = (PreparedFrames(*(part[:, span].flatten(0, 1) for part in clip)) for span in spans)
+    return first, second
+
+
+def _steps(clip: PreparedFrames, motions: tuple[Motion, Motion]) -> Steps:
+    """Motion between the neighbours of clips, onward and back, ``(B * (T - 1), ...)``, by clip."""
+    shape = (clip.frames.shape[0], clip.frames.shape[1] - 1)
+    onward, back = (Motion(*(torch.unflatten(part, 0, shape) for part in motion)) for motion in motions)
+    return Steps(onward, back)
 
 
 def _frame(clip: PreparedFrames, index: int) -> PreparedFrames:

@@ -148,7 +148,8 @@ class STRANet(PretrainedModel):
             frames: ``(B, T, 3, H, W)`` RGB in [0, 1]; what lies under the hole has no influence.
             masks: ``(B, T, 1, H, W)`` in {0, 1}, 1 = hole.
             flows: true flow from each frame but the last to the next, and back, ``(B, T - 1, 2, H, W)`` px, where it is
-                known; None estimates it. It is followed whatever ``flow_mode`` says, and taken as it is in holes.
+                known; None estimates it. It is followed whatever ``flow_mode`` says; in holes it is what ``flow_fill``
+                makes of it.
 
         Raises:
             ValueError: if the shapes are not these.
@@ -160,9 +161,8 @@ class STRANet(PretrainedModel):
         steps: Steps | None = None
         if self.uses_flow and frames.shape[1] > 1:
             if flows is not None:
-                steps = self.flow.known_steps(
-                    FlowPair(*(_extended(f, prepared.frames) for f in (flows.forward, flows.backward)))
-                )
+                extended = FlowPair(*(_extended(f, prepared.frames) for f in (flows.forward, flows.backward)))
+                steps = self.flow.known_steps(prepared, extended)
             elif self.flow.mode == "chain":
                 steps = self.flow.steps(prepared)
         return PreparedClip(prepared, (frames.shape[-2], frames.shape[-1]), features, pyramid, steps)
