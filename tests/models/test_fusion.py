@@ -10,6 +10,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
+from vinpaint.errors import UserError
 from vinpaint.models.fusion import BLURS, NUM_MEANS, Candidates, FusionNetwork, blurred, means_of
 from vinpaint.models.pretrained import load_pretrained
 
@@ -34,9 +35,9 @@ def candidates(num_frames: int = 2, num_candidates: int = 4, height: int = 19, w
     )
 
 
-def trained() -> FusionNetwork:
+def trained(*, depth: int = 3) -> FusionNetwork:
     torch.manual_seed(1)
-    network = FusionNetwork(channels=8)
+    network = FusionNetwork(channels=8, depth=depth)
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
     return network.eval()
@@ -115,6 +116,22 @@ def test_blurs_are_those_of_scipy(deviation: float) -> None:
     radius = max(1, round(3 * deviation))
     wanted = gaussian_filter(picture.numpy(), (0, 0, deviation, deviation), mode="nearest", radius=radius)
     np.testing.assert_allclose(blurred(picture, deviation).numpy(), wanted, atol=1e-6)
+
+
+@torch.inference_mode()
+def test_a_deeper_network_sees_farther() -> None:
+    reach = []
+    for depth in (1, 5):
+        network = trained(depth=depth)
+        offered = candidates(height=96, width=96)
+        other = Candidates(**{**offered, "image": offered["image"].clone()})  # type: ignore[typeddict-item]
+        other["image"][..., :4] = 1 - other["image"][..., :4]
+        changed = (network.weigh(offered)[1] != network.weigh(other)[1]).any(dim=1).any(dim=0).any(dim=0)
+        reach.append(int(changed.nonzero().max()))
+    assert reach[0] < 40
+    assert reach[1] == 95
+    with pytest.raises(UserError, match="depth=6: expected 1 to 5"):
+        FusionNetwork(depth=6)
 
 
 def test_every_parameter_learns() -> None:

@@ -51,6 +51,18 @@ def test_what_is_known_of_a_crop_is_the_truth(datamodule: FusionDataModule) -> N
         assert difficulty >= 1e-4
 
 
+def test_several_processes_record_the_same(datamodule: FusionDataModule, tmp_path: Path) -> None:
+    other = FusionDataModule(
+        train=clips(1), val=clips(2, 1), mask=MovingMask(static_probability=0), folder=tmp_path, num_frames=6,
+        max_step=1, dilation=1, record_crop=32, crop=24, val_num_frames=3, num_workers=2,
+    )  # fmt: skip
+    other.prepare_data()
+    recorded = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.npz"))
+    assert recorded == sorted(path.relative_to(datamodule.folder) for path in datamodule.folder.rglob("*.npz"))
+    for path in recorded:
+        assert (tmp_path / path).read_bytes() == (datamodule.folder / path).read_bytes()
+
+
 def test_a_sample_depends_on_its_key_alone(datamodule: FusionDataModule) -> None:
     first, again, other = (crops(datamodule)[key] for key in ((3, 5), (3, 5), (4, 5)))
     assert torch.equal(first[1], again[1])

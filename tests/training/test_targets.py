@@ -23,6 +23,12 @@ def test_targets_are_distinct_frames_and_every_frame_has_its_turn() -> None:
     assert sorted(draw_targets(five_frames(1), "all")["targets"][0].tolist()) == [0, 1, 2, 3, 4]
 
 
+def test_targets_may_be_the_same_for_all_clips_of_a_batch() -> None:
+    drawn = torch.stack([draw_targets(five_frames(), 2, same_targets=True)["targets"] for _ in range(50)])
+    assert (drawn == drawn[:, :1]).all()
+    assert (drawn[:, 0].flatten().bincount(minlength=5) > 8).all()
+
+
 def test_references_given_whole_are_no_targets_and_as_frequent_as_asked() -> None:
     batch = draw_targets(five_frames(2000), 1, completed_reference_probability=0.3)
     assert (batch["given"].gather(1, batch["targets"]) == 0).all()

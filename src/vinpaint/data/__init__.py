@@ -8,6 +8,7 @@ from vinpaint.data.clip_windows import ClipWindows
 from vinpaint.data.composite import CompositeClips
 from vinpaint.data.dataset import VideoClipDataset, VideoSample, WholeClipDataset
 from vinpaint.data.davis import DAVIS_2016, DavisClips
+from vinpaint.data.drawn_clips import DrawnClips
 from vinpaint.data.evaluation import EvaluationClip, EvaluationSet
 from vinpaint.data.folder import FolderClips
 from vinpaint.data.image_motion import ImageMotion
@@ -30,6 +31,7 @@ __all__ = [
     "CompositeClips",
     "DataError",
     "DavisClips",
+    "DrawnClips",
     "EvaluationClip",
     "EvaluationSet",
     "FileSource",

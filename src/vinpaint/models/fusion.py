@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vinpaint.errors import UserError
 from vinpaint.models.pretrained import PretrainedModel
 from vinpaint.ops.compositing import composite
 
@@ -21,8 +22,8 @@ NEAR, FAR = 2, 8
 NUM_MEANS = 6
 """Means over some of the candidates, see :func:`means_of`."""
 
-_STRIDE = 8
-"""Sides of what the U-Net sees are multiples of this; it halves them three times."""
+_GROWTH = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0)
+"""Features of the levels of the U-Net, over those at full size."""
 
 _SCALE = 4.0
 """Factor on differences of colours, which are small."""
@@ -59,12 +60,20 @@ class FusionNetwork(PretrainedModel):
     nothing was visible. Its last layer starts at zero: an untrained network gives the mean of fixed weights.
 
     Args:
-        channels: features at full size; the lower levels have 1.5, 2 and 3 times as many.
+        channels: features at full size; the lower levels have 1.5, 2, 3, 4 and 5 times as many.
+        depth: times the size is halved, 1 to 5. A pixel deep in a hole that no frame shows is made up from known ones
+            that only a coarse level sees.
+
+    Raises:
+        UserError: if the depth is out of its range.
     """
 
-    def __init__(self, *, channels: int = 24) -> None:
+    def __init__(self, *, channels: int = 24, depth: int = 3) -> None:
         super().__init__()
-        widths = [channels, channels * 3 // 2, channels * 2, channels * 3]
+        if not 1 <= depth < len(_GROWTH):
+            raise UserError(f"depth={depth}: expected 1 to {len(_GROWTH) - 1}")
+        self.stride = 2**depth
+        widths = [int(channels * growth) for growth in _GROWTH[: depth + 1]]
         ingredients = NUM_MEANS + len(BLURS)
         self.enter = nn.Sequential(_convolution(3 * ingredients + 14, channels), _convolution(channels, channels))
         self.down = nn.ModuleList(
@@ -119,7 +128,7 @@ class FusionNetwork(PretrainedModel):
             ),
             dim=1,
         )
-        padding = (0, -W % _STRIDE, 0, -H % _STRIDE)
+        padding = (0, -W % self.stride, 0, -H % self.stride)
         levels = [self.enter(F.pad(seen, padding, mode="replicate") if any(padding) else seen)]
         for down in self.down:
             levels.append(down(levels[-1]))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict
 
+import cv2
 import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
@@ -74,7 +78,7 @@ class FusionDataModule(LightningDataModule):
         val_num_frames: frames of a clip that is judged, the first ones of its recorded part.
         samples_per_epoch: crops of an epoch.
         batch_size: crops of an update.
-        num_workers: processes that read; 0 reads in the main process.
+        num_workers: processes that make records, and then that read them; 0: the main process does.
         seed: of everything drawn.
 
     Raises:
@@ -120,11 +124,23 @@ class FusionDataModule(LightningDataModule):
         self.seed = seed
 
     def prepare_data(self) -> None:
-        """Make the records that are missing; about a third of a second per frame."""
-        for clip, folder, draw in self._parts("train"):
-            self.recording.record(clip, folder, seed=(self.seed, 0, draw), crop=self.record_crop)
-        for clip, folder, draw in self._parts("val"):
-            self.recording.record(clip, folder, seed=(self.seed, 1, draw), limit=self.val_num_frames)
+        """Make the records that are missing; about a third of a second per frame and process."""
+        parts = [
+            partial(self.recording.record, clip, folder, seed=(self.seed, 0, draw), crop=self.record_crop)
+            for clip, folder, draw in self._parts("train")
+        ] + [
+            partial(self.recording.record, clip, folder, seed=(self.seed, 1, draw), limit=self.val_num_frames)
+            for clip, folder, draw in self._parts("val")
+        ]
+        if not self.num_workers:
+            for record in parts:
+                record()
+            return
+        # spawned, not forked: the trainer may have started CUDA
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(self.num_workers, mp_context=context, initializer=_one_thread) as workers:
+            for made in [workers.submit(record) for record in parts]:
+                made.result()
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Random crops."""
@@ -149,6 +165,12 @@ class FusionDataModule(LightningDataModule):
         if stage == "train":  # in strides, so that a limit leaves something of every set
             clips = sorted(clips, key=lambda numbered: numbered[0] * _PART_STRIDE % len(clips))[: self.max_parts]
         return [(clip, self.folder / stage / f"{draw:04d}-{clip.name}", draw) for draw, clip in clips]
+
+
+def _one_thread() -> None:
+    """Leave the other cores to the other processes."""
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
 
 
 class FusionCrops(Dataset[Any]):

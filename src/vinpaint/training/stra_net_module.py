@@ -58,6 +58,8 @@ class STRANetModule(GANModule):
         spatial_start_epoch: epoch, counted from 0, from which on the spatial aggregation is trained.
         targets_per_clip: frames of each clip that are completed, drawn anew for every update; or ``all``, as the
             paper's sums have it.
+        same_targets: draw them once for the whole batch instead of for every clip. Targets at one place of their
+            clips are completed together: with one target per clip a GPU then has a fifth of the calls to make.
         completed_reference_probability: chance of a reference to be given without its hole, as it is after its own
             completion. 0, as published as far as known: all references keep their holes.
         leftover_probability: chance of a target to have a blob inside its hole that no reference may show, so that
@@ -100,6 +102,7 @@ class STRANetModule(GANModule):
         regions_on: RegionsOn = "temporal",
         spatial_start_epoch: int = 2,
         targets_per_clip: TargetsPerClip = 1,
+        same_targets: bool = False,
         completed_reference_probability: float = 0.0,
         leftover_probability: float = 0.5,
         true_flow: bool = False,
@@ -136,6 +139,7 @@ class STRANetModule(GANModule):
         self.regions_on: RegionsOn = regions_on
         self.spatial_start_epoch = spatial_start_epoch
         self.targets_per_clip: TargetsPerClip = targets_per_clip
+        self.same_targets = same_targets
         self.completed_reference_probability = completed_reference_probability
         self.leftover_probability = leftover_probability
         self.true_flow = true_flow
@@ -159,6 +163,7 @@ class STRANetModule(GANModule):
             "regions_on": regions_on,
             "spatial_start_epoch": spatial_start_epoch,
             "targets_per_clip": targets_per_clip,
+            "same_targets": same_targets,
             "completed_reference_probability": completed_reference_probability,
             "leftover_probability": leftover_probability,
             "true_flow": true_flow,
@@ -180,7 +185,10 @@ class STRANetModule(GANModule):
     def draw(self, batch: VideoBatch) -> VideoBatch:
         """Draw the targets of every clip, references that are given whole, and what no reference may show."""
         drawn = draw_targets(
-            batch, self.targets_per_clip, completed_reference_probability=self.completed_reference_probability
+            batch,
+            self.targets_per_clip,
+            completed_reference_probability=self.completed_reference_probability,
+            same_targets=self.same_targets,
         )
         holes = take(batch["masks"], drawn["targets"])
         blobs = draw_blobs(holes.flatten(0, 1), probability=self.leftover_probability)

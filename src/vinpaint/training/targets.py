@@ -38,7 +38,11 @@ def check_targets(targets_per_clip: TargetsPerClip, completed_reference_probabil
 
 
 def draw_targets(
-    batch: VideoBatch, targets_per_clip: TargetsPerClip, *, completed_reference_probability: float = 0.0
+    batch: VideoBatch,
+    targets_per_clip: TargetsPerClip,
+    *,
+    completed_reference_probability: float = 0.0,
+    same_targets: bool = False,
 ) -> TargetBatch:
     """Draw the frames of every clip that are completed, and references that are given whole.
 
@@ -46,6 +50,7 @@ def draw_targets(
         batch: clips.
         targets_per_clip: how many frames of each to complete; ``all``, or more than there are: every one.
         completed_reference_probability: chance of each other frame to be given without its hole.
+        same_targets: draw once for all clips.
 
     Returns:
         The batch with the draws. They come from torch's CPU generator, whatever device the batch is on.
@@ -58,7 +63,7 @@ def draw_targets(
         raise UserError("clips of 1 frame: a target is completed from other frames; set data.num_frames to 2 or more")
     count = T if targets_per_clip == "all" else min(int(targets_per_clip), T)
     device = batch["frames"].device
-    targets = torch.rand(B, T).argsort(dim=1)[:, :count]
+    targets = torch.rand(1 if same_targets else B, T).argsort(dim=1)[:, :count].expand(B, -1).contiguous()
     given = (torch.rand(B, T) < completed_reference_probability).float().scatter(1, targets, 0.0)
     return TargetBatch(**batch, targets=targets.to(device), given=given.to(device))
 
