@@ -26,6 +26,7 @@ DIGEST_KEY = "sha256"
 ARCHITECTURES = {
     "CPNet": "vinpaint.models.cpnet",
     "FusionNetwork": "vinpaint.models.fusion",
+    "IRRPWCNetwork": "vinpaint.models.flow.irr_pwc",
     "STRANet": "vinpaint.models.stra_net",
     "STTN": "vinpaint.models.sttn",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -10,6 +11,8 @@ from torch import Tensor, nn
 
 RESIDUAL_SCALE = 0.1
 """How much of each residual the upsampling of occlusion adds."""
+
+_DILATIONS = (1, 2, 4, 8, 16, 1)
 
 
 def conv(
@@ -28,7 +31,7 @@ class FeaturePyramid(nn.Module):
         channels: channels of the frame and of each stride.
     """
 
-    def __init__(self, channels: tuple[int, ...]) -> None:
+    def __init__(self, channels: Sequence[int]) -> None:
         super().__init__()
         self.convs = nn.ModuleList(
             nn.Sequential(conv(before, after, stride=2), conv(after, after)) for before, after in pairwise(channels)
@@ -49,21 +52,18 @@ class DenseEstimator(nn.Module):
     Args:
         in_channels: channels in.
         out_channels: channels of the estimate: 2 for flow, 1 for occlusion.
+        channels: channels that each of the five adds.
     """
 
-    hidden_channels = 128 + 128 + 96 + 64 + 32
-
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, channels: Sequence[int] = (128, 128, 96, 64, 32)) -> None:
         super().__init__()
-        self.conv1 = conv(in_channels, 128)
-        self.conv2 = conv(in_channels + 128, 128)
-        self.conv3 = conv(in_channels + 256, 96)
-        self.conv4 = conv(in_channels + 352, 64)
-        self.conv5 = conv(in_channels + 416, 32)
-        self.conv_last = conv(in_channels + self.hidden_channels, out_channels, linear=True)
+        self.hidden_channels = sum(channels)
+        seen = [in_channels + sum(channels[:layer]) for layer in range(len(channels) + 1)]
+        self.conv1, self.conv2, self.conv3, self.conv4, self.conv5 = map(conv, seen, channels)
+        self.conv_last = conv(seen[-1], out_channels, linear=True)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Give all features, newest first, ``(N, in + 448, h, w)``, and the estimate ``(N, out, h, w)``."""
+        """Give all features, newest first, ``(N, in + hidden_channels, h, w)``, and the estimate ``(N, out, h, w)``."""
         for layer in (self.conv1, self.conv2, self.conv3, self.conv4, self.conv5):
             x = torch.cat((layer(x), x), dim=1)
         return x, self.conv_last(x)
@@ -75,19 +75,16 @@ class ContextNetwork(nn.Module):
     Args:
         in_channels: channels in.
         out_channels: channels of the correction.
+        channels: channels of the six convolutions before the last.
     """
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, channels: Sequence[int] = (128, 128, 128, 96, 64, 32)
+    ) -> None:
         super().__init__()
-        self.convs = nn.Sequential(
-            conv(in_channels, 128),
-            conv(128, 128, dilation=2),
-            conv(128, 128, dilation=4),
-            conv(128, 96, dilation=8),
-            conv(96, 64, dilation=16),
-            conv(64, 32),
-            conv(32, out_channels, linear=True),
-        )
+        steps = zip(pairwise((in_channels, *channels)), _DILATIONS, strict=True)
+        layers = [conv(before, after, dilation=dilation) for (before, after), dilation in steps]
+        self.convs = nn.Sequential(*layers, conv(channels[-1], out_channels, linear=True))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(N, in, h, w)`` to the correction ``(N, out, h, w)``."""
@@ -100,13 +97,12 @@ class BilateralRefinement(nn.Module):
 
     Args:
         in_channels: channels of what the weights are computed from.
+        channels: channels of the six convolutions before the last.
     """
 
-    def __init__(self, in_channels: int) -> None:
+    def __init__(self, in_channels: int, channels: Sequence[int] = (128, 128, 64, 64, 32, 32)) -> None:
         super().__init__()
-        self.convs = nn.Sequential(
-            conv(in_channels, 128), conv(128, 128), conv(128, 64), conv(64, 64), conv(64, 32), conv(32, 32), conv(32, 9)
-        )
+        self.convs = nn.Sequential(*(conv(before, after) for before, after in pairwise((in_channels, *channels, 9))))
 
     def forward(self, values: Tensor, evidence: Tensor) -> Tensor:
         """Smooth ``values`` ``(N, C, h, w)`` by ``evidence`` ``(N, in, h, w)``."""

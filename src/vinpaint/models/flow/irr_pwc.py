@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +20,8 @@ from vinpaint.models.flow.irr_modules import (
     OcclusionUpsampling,
     conv,
 )
-from vinpaint.models.pretrained import load_weights
+from vinpaint.models.pretrained import CONFIG_FILE, PretrainedModel, load_weights, read_config
+from vinpaint.models.released import released_folder
 from vinpaint.models.untrained import RANDOM_WEIGHTS, seeded
 from vinpaint.ops.correlation import local_correlation
 
@@ -35,9 +36,12 @@ FETCH = (
     "irr_pwc-things-c143e848.ckpt of https://github.com/hmorimitsu/ptlflow/releases/tag/weights1"
 )
 
-_CHANNELS = (3, 16, 32, 64, 96, 128, 196)
-_COST = (2 * RADIUS + 1) ** 2
+_PYRAMID = (16, 32, 64, 96, 128, 196)
+_ESTIMATOR = (128, 128, 96, 64, 32)
+_CONTEXT = (128, 128, 128, 96, 64, 32)
+_REFINEMENT = (128, 128, 64, 64, 32, 32)
 _DETAIL = 32
+_COST = (2 * RADIUS + 1) ** 2
 
 
 class Flows(NamedTuple):
@@ -57,57 +61,61 @@ class Flows(NamedTuple):
     backward_occlusion: Tensor | None
 
 
-class IRRPWC(nn.Module):
-    """Iterative residual refinement of PWC-Net: 6,362,092 parameters, frozen.
+class IRRPWCNetwork(PretrainedModel):
+    """Iterative residual refinement of PWC-Net, to be trained: 3,682,155 parameters, or 6,362,092 with occlusion.
 
     One decoder serves all five levels and both directions, which go through it as one batch. Occlusion never feeds
-    back into flow, so without it the flow is the same at 42 % of the multiplications. Everything is float32, whatever
-    autocast says: half-precision grids are off by whole pixels.
+    back into flow, so without it the flow is the same at 42 % of the multiplications. What :meth:`forward`,
+    :meth:`both` and :meth:`sequence` give is float32, whatever autocast says; :meth:`levels`, which training prices,
+    heeds autocast, but for flow and where it points: half-precision grids are off by whole pixels.
 
     Args:
-        weights: a published checkpoint (visinf/irr or ptlflow), or weights saved from here; ``"random"`` leaves the
-            network as initialised, which is of use to tests alone. None is an error that says what to fetch.
-        occlusion: also estimate which pixels are hidden in the other frame.
+        width: factor on the channels of every convolution, to the next multiple of 4. 0.5: 1,029,723 parameters.
+        occlusion: also estimate which pixels are hidden in the other frame; there is no training for it here.
+        rescaled_twice: turn refined flow from pixels of the level into the units that pass between levels once more
+            than the units ask for, as the published weights want it. The decoder, which does not know its level, then
+            has to multiply flow by another factor at each.
         max_pairs: pairs of frames estimated at a time in a sequence. More are no faster on a CPU, and cost 180 MiB per
             pair of 432x240, 2.5 GiB per pair of 1920x1080.
 
     Raises:
-        UserError: if there are no weights.
-        CheckpointError: if they do not fit.
+        UserError: if ``width`` is not positive, or there is no pair at a time.
 
-    Source: Hur and Roth, arXiv:1904.05290, and its public code, whose names of weights are kept. We resize to
-    multiples of 64 where it resizes level by level.
+    Source: Hur and Roth, arXiv:1904.05290, and its public code, whose names of weights and whose initialisation are
+    kept. We resize to multiples of 64 where it resizes level by level.
     """
 
-    def __init__(self, *, weights: str | Path | None = None, occlusion: bool = False, max_pairs: int = 1) -> None:
+    def __init__(
+        self, *, width: float = 1.0, occlusion: bool = False, rescaled_twice: bool = False, max_pairs: int = 1
+    ) -> None:
         super().__init__()
-        if weights is None:
-            raise UserError(f"IRR-PWC needs weights=<file>: {FETCH}")
+        if width <= 0:
+            raise UserError(f"width={width:g}: expected more than 0")
         if max_pairs < 1:
             raise UserError(f"max_pairs={max_pairs}: expected 1 or more")
         self.occlusion = occlusion
+        self.rescaled_twice = rescaled_twice
         self.max_pairs = max_pairs
-        self.name = "irr_pwc" if str(weights) != RANDOM_WEIGHTS else "irr_pwc_random_weights"
-        seeded(self._build)
-        if str(weights) != RANDOM_WEIGHTS:
-            if not Path(weights).expanduser().exists():
-                raise UserError(f"IRR-PWC weights {weights}: no such file; {FETCH}, and give its path")
-            load_weights(self, weights, source="irr_pwc")
-        self.requires_grad_(False)
-        self.eval()
-
-    def _build(self) -> None:
-        self.feature_pyramid_extractor = FeaturePyramid(_CHANNELS)
-        self.conv_1x1 = nn.ModuleList(conv(channels, _DETAIL, 1) for channels in _CHANNELS[:2:-1])
-        self.conv_1x1_1 = conv(_CHANNELS[1], 3, 1)
-        hidden = DenseEstimator.hidden_channels
-        self.flow_estimators = DenseEstimator(_COST + _DETAIL + 2, 2)
-        self.context_networks = ContextNetwork(_COST + _DETAIL + 2 + hidden + 2, 2)
-        self.occ_estimators = DenseEstimator(_COST + _DETAIL + 1, 1)
-        self.occ_context_networks = ContextNetwork(_COST + _DETAIL + 1 + hidden + 1, 1)
-        self.refine_flow = BilateralRefinement(2 + 1 + _DETAIL)
-        self.refine_occ = BilateralRefinement(1 + 2 * _DETAIL)
-        self.occ_shuffle_upsample = OcclusionUpsampling(1 + 3 + 3 + 2 + 2, 32)
+        pyramid, estimator, context, refinement, (detail,) = (
+            _scaled(channels, width) for channels in (_PYRAMID, _ESTIMATOR, _CONTEXT, _REFINEMENT, (_DETAIL,))
+        )
+        seen = _COST + detail
+        self.feature_pyramid_extractor = FeaturePyramid((3, *pyramid))
+        self.conv_1x1 = nn.ModuleList(conv(channels, detail, 1) for channels in pyramid[:1:-1])
+        self.flow_estimators = DenseEstimator(seen + 2, 2, estimator)
+        self.context_networks = ContextNetwork(seen + 2 + sum(estimator) + 2, 2, context)
+        self.refine_flow = BilateralRefinement(2 + 1 + detail, refinement)
+        if occlusion:
+            self.conv_1x1_1 = conv(pyramid[0], 3, 1)
+            self.occ_estimators = DenseEstimator(seen + 1, 1, estimator)
+            self.occ_context_networks = ContextNetwork(seen + 1 + sum(estimator) + 1, 1, context)
+            self.refine_occ = BilateralRefinement(1 + 2 * detail, refinement)
+            self.occ_shuffle_upsample = OcclusionUpsampling(1 + 3 + 3 + 2 + 2, detail)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight)
+                assert module.bias is not None
+                nn.init.zeros_(module.bias)
 
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
         """Estimate where each pixel of ``source`` lies in ``target``.
@@ -126,6 +134,31 @@ class IRRPWC(nn.Module):
             N = source.shape[0]
             flow, _ = self._decode(described.frames(None, N), described.frames(N, None), occlusion=False)
             return _to_size(flow, size)
+
+    def levels(self, first: Tensor, second: Tensor) -> list[Tensor]:
+        """Estimate flow in both directions level by level, for training.
+
+        Args:
+            first: frames ``(N, 3, H, W)`` RGB in [0, 1]; sides are multiples of 64.
+            second: frames of the same shape.
+
+        Returns:
+            Flow in pixels of the frame, float32, per level from stride 64 to 4 ``(2N, 2, h, w)``, and at last the flow
+            that inference gives, ``(2N, 2, H, W)``: from the first to the second, then back.
+
+        Raises:
+            UserError: if the shapes differ or a side is no multiple of 64.
+        """
+        _check(first, second)
+        H, W = first.shape[-2:]
+        if H % STRIDE or W % STRIDE:
+            raise UserError(f"frames of {W}x{H}: training wants sides that are multiples of {STRIDE}")
+        N = len(first)
+        described = self._describe(torch.cat((first, second)))
+        one, other = described.frames(None, N), described.frames(N, None)
+        refined: list[Tensor] = []
+        flow, _ = self._decode(one.and_then(other), other.and_then(one), occlusion=False, refined=refined)
+        return [level / FLOW_UNIT for level in (*refined, flow)]
 
     def estimate(self, first: Tensor, second: Tensor) -> Tensor:
         """Estimate flow from ``first`` to ``second``, see :meth:`forward`."""
@@ -197,10 +230,13 @@ class IRRPWC(nn.Module):
             occlusion = F.interpolate(occlusion, size=size, mode="bilinear", align_corners=False)
         return Flows(flow[:N], flow[N:], occlusion[:N], occlusion[N:])
 
-    def _decode(self, source: Described, target: Described, *, occlusion: bool) -> tuple[Tensor, Tensor | None]:
+    def _decode(
+        self, source: Described, target: Described, *, occlusion: bool, refined: list[Tensor] | None = None
+    ) -> tuple[Tensor, Tensor | None]:
         """Give flow in global units and logits of occlusion, at the size the network works at.
 
-        With occlusion, the second half of the batch is the first with source and target exchanged.
+        With occlusion, the second half of the batch is the first with source and target exchanged. The flow of every
+        level is put into ``refined``.
         """
         coarsest = source.images[0]
         N, _, h, w = coarsest.shape
@@ -218,11 +254,13 @@ class IRRPWC(nn.Module):
             cost = F.leaky_relu(local_correlation(features, other_features, radius=RADIUS), 0.1)
 
             local = to_local(flow, stride)
-            seen, residual = self.flow_estimators(torch.cat((cost, detail, local), dim=1))
+            seen, residual = self.flow_estimators(torch.cat((cost, detail, local.to(cost.dtype)), dim=1))
             local = local + residual
-            local = local + self.context_networks(torch.cat((seen, local), dim=1))
+            local = local + self.context_networks(torch.cat((seen, local.to(seen.dtype)), dim=1))
             difference = image - warp(other_image, to_global(local, stride), (H, W))
             flow = self._refine_flow(local, difference, detail, stride)
+            if refined is not None:
+                refined.append(flow)
 
             if hidden is not None:
                 hidden = resize(hidden, size) if level else hidden
@@ -239,16 +277,16 @@ class IRRPWC(nn.Module):
         return flow, hidden
 
     def _refine_flow(self, flow: Tensor, difference: Tensor, detail: Tensor, stride: float) -> Tensor:
-        """Smooth flow along the edges of the frame, and turn pixels of the level into global units, *twice*.
+        """Smooth flow along the edges of the frame, and turn pixels of the level into global units.
 
         The public code rescales in place where it warps the image, so that the refinement is given global units, and
-        then rescales what comes out of it. The published weights were trained that way: the factor belongs to the
-        network, and without it flow is wrong by tens of pixels.
+        then rescales what comes out of it. Weights that were trained that way need the factor twice, and without it
+        their flow is wrong by tens of pixels.
         """
         flow = to_global(flow, stride)
-        evidence = (flow - flow.mean(dim=(2, 3), keepdim=True), difference.norm(dim=1, keepdim=True), detail)
-        refined: Tensor = self.refine_flow(flow, torch.cat(evidence, dim=1))
-        return to_global(refined, stride)
+        evidence = (flow - flow.mean(dim=(2, 3), keepdim=True), difference.norm(dim=1, keepdim=True))
+        refined: Tensor = self.refine_flow(flow, torch.cat((*(part.to(detail.dtype) for part in evidence), detail), 1))
+        return to_global(refined, stride) if self.rescaled_twice else refined
 
     def _upsample_occlusion(
         self, occlusion: Tensor, flow: Tensor, source: Described, target: Described, stride: int
@@ -262,6 +300,69 @@ class IRRPWC(nn.Module):
         returned = warp(flow.roll(len(flow) // 2, dims=0), flow, frame_size)
         logits: Tensor = self.occ_shuffle_upsample(occlusion, torch.cat((own, other, flow, returned), dim=1))
         return logits
+
+
+class IRRPWC(IRRPWCNetwork):
+    """IRR-PWC with weights that exist, frozen.
+
+    Args:
+        weights: a published checkpoint (visinf/irr or ptlflow), a folder that ``save_pretrained`` wrote for an
+            :class:`IRRPWCNetwork`, the name of one that comes with the library, or the weights file alone of a network
+            of the published sizes; ``"random"`` leaves those sizes as initialised, which is of use to tests alone. None
+            is an error that says what to fetch.
+        occlusion: also estimate which pixels are hidden in the other frame.
+        max_pairs: see :class:`IRRPWCNetwork`.
+
+    Raises:
+        UserError: if there are no weights, or occlusion is asked of a network that was trained without.
+        CheckpointError: if they do not fit.
+    """
+
+    def __init__(self, *, weights: str | Path | None = None, occlusion: bool = False, max_pairs: int = 1) -> None:
+        if weights is None:
+            raise UserError(f"IRR-PWC needs weights=<file>: {FETCH}")
+        found = _find(weights)
+        width, parts, twice = 1.0, True, True
+        if found is not None and (found / CONFIG_FILE).is_file():
+            config = read_config(found)
+            if config.get("architecture") != IRRPWCNetwork.__name__:
+                raise UserError(
+                    f"weights {found}: expected an {IRRPWCNetwork.__name__}, found a {config.get('architecture')}"
+                )
+            width, parts, twice = config["width"], config["occlusion"], config["rescaled_twice"]
+        if occlusion and not parts:
+            raise UserError(f"weights {weights} were trained without occlusion; set occlusion=false")
+        seeded(
+            lambda: super(IRRPWC, self).__init__(
+                width=width, occlusion=parts, rescaled_twice=twice, max_pairs=max_pairs
+            )
+        )
+        self.occlusion = occlusion
+        self.name = "irr_pwc" if found is not None else "irr_pwc_random_weights"
+        if found is not None:
+            load_weights(self, found, source="irr_pwc")
+        self.requires_grad_(False)
+        self.eval()
+
+
+def _find(weights: str | Path) -> Path | None:
+    """Where weights are; None for none.
+
+    Raises:
+        UserError: if there is no such file, folder or name.
+    """
+    if str(weights) == RANDOM_WEIGHTS:
+        return None
+    path = Path(weights).expanduser()
+    if path.exists():
+        return path
+    if (released := released_folder(str(weights))) is not None:
+        return released
+    raise UserError(f"IRR-PWC weights {weights}: no such file; {FETCH}, and give its path")
+
+
+def _scaled(channels: Sequence[int], width: float) -> list[int]:
+    return [max(4, 4 * round(number * width / 4)) for number in channels]
 
 
 def _to_size(flow: Tensor, size: torch.Size) -> Tensor:
