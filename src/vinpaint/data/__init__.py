@@ -12,6 +12,7 @@ from vinpaint.data.drawn_clips import DrawnClips
 from vinpaint.data.evaluation import EvaluationClip, EvaluationSet
 from vinpaint.data.folder import FolderClips
 from vinpaint.data.image_motion import ImageMotion
+from vinpaint.data.layered_motion import LayeredMotion
 from vinpaint.data.mixture import MixtureWindows
 from vinpaint.data.procedural import ProceduralClip, ProceduralClips
 from vinpaint.data.selection import ChosenClips, JoinedClips
@@ -38,6 +39,7 @@ __all__ = [
     "FolderClips",
     "ImageMotion",
     "JoinedClips",
+    "LayeredMotion",
     "MixtureWindows",
     "ProceduralClip",
     "ProceduralClips",

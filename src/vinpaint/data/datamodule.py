@@ -26,7 +26,8 @@ class VideoInpaintingDataModule(LightningDataModule):
     Args:
         train: clips to train on, or a source of windows that come with their holes; none for a module that only
             evaluates.
-        val: clips to judge on between epochs.
+        val: clips to judge on between epochs, or a source of windows: the same ones at every validation,
+            in the batches of training.
         test: clips to judge on at the end; those of ``val`` when not given.
         mask: what draws the holes of training windows that are cut from clips.
         val_mask: what draws the holes of ``val`` and ``test``; ``own`` for the masks that come with the clips, the
@@ -58,7 +59,7 @@ class VideoInpaintingDataModule(LightningDataModule):
         self,
         *,
         train: Sequence[ClipSource] | WindowSource | None,
-        val: Sequence[ClipSource] | None,
+        val: Sequence[ClipSource] | WindowSource | None,
         mask: MaskGenerator,
         test: Sequence[ClipSource] | None = None,
         val_mask: MaskGenerator | Literal["own"] | None = None,
@@ -194,8 +195,16 @@ class VideoInpaintingDataModule(LightningDataModule):
             self._resume_at = (state_dict["epoch"], state_dict["batches"])
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """Clips of ``val``, one a batch."""
-        return self._whole_clips("val")
+        """Clips of ``val``, one a batch, or batches of its windows."""
+        if not isinstance(self._val, WindowSource):
+            return self._whole_clips("val")
+        h = self.hparams
+        wanted = WindowRequest(h["num_frames"], h["height"], h["width"], h["motion"])
+        # seeded apart from the windows that are trained on
+        dataset = WindowDataset(self._val, wanted, seed=h["seed"] + 1)
+        replicas, rank = self._devices()
+        sampler = ShareSampler(dataset, num_replicas=replicas, rank=rank)
+        return DataLoader(dataset, batch_size=max(h["batch_size"] // replicas, 1), sampler=sampler, **self._loading())
 
     def test_dataloader(self) -> DataLoader[Any]:
         """Clips of ``test``, one a batch."""
@@ -207,9 +216,8 @@ class VideoInpaintingDataModule(LightningDataModule):
         return DataLoader(dataset, batch_size=1, sampler=sampler, **self._loading())
 
     def _clips(self, stage: Stage) -> Sequence[ClipSource]:
-        train = None if isinstance(self._train, WindowSource) else self._train
-        clips = {"train": train, "val": self._val, "test": self._test}[stage]
-        if clips is None:
+        clips = {"train": self._train, "val": self._val, "test": self._test}[stage]
+        if clips is None or isinstance(clips, WindowSource):
             raise DataError(f"no clips for {stage}: give data.{stage}")
         if len(clips) == 0:
             raise DataError(f"the clips for {stage} are an empty list")
