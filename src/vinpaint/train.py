@@ -132,7 +132,8 @@ def _check(config: DictConfig) -> None:
     if config.ckpt_path is not None and config.init_from is not None:
         raise ConfigError("ckpt_path and init_from: a resumed run has its weights already; give one of them")
     stage, _, metric = str(config.monitor).partition("/")
-    if stage == "val" and metric not in config.metrics:
+    measured = config.callbacks.get("metrics") is not None  # else the module measures by itself
+    if stage == "val" and measured and metric not in config.metrics:
         known = ", ".join(config.metrics) or "none"
         raise ConfigError(
             f"monitor={config.monitor}: not among the metrics ({known}); choose metrics=fast, or monitor=train/loss "
@@ -157,7 +158,8 @@ def _say_where(trainer: L.Trainer, config: DictConfig) -> None:
     if exporter is None or (weights := exporter.best_folder or exporter.last_folder) is None:
         return
     print(f"weights: {weights}" + (f" ({config.monitor} {exporter.best:.2f})" if exporter.best is not None else ""))
-    print(f"use them: vinpaint-inpaint model={config.model.name} weights={weights} input=<clip> masks=<masks>")
+    if config.model.get("engine") is not None:
+        print(f"use them: vinpaint-inpaint model={config.model.name} weights={weights} input=<clip> masks=<masks>")
 
 
 def _begin_from(config: DictConfig) -> str | None:

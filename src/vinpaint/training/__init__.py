@@ -1,6 +1,7 @@
 """Lightning modules: how a network is trained, apart from what it is."""
 
 from vinpaint.training.cpnet_module import CPNetModule
+from vinpaint.training.flow_module import FlowModule
 from vinpaint.training.fusion_data import FusionDataModule
 from vinpaint.training.fusion_module import FusionModule
 from vinpaint.training.gan_module import Completion, DivergedError, GANModule
@@ -12,6 +13,7 @@ __all__ = [
     "CPNetModule",
     "Completion",
     "DivergedError",
+    "FlowModule",
     "FusionDataModule",
     "FusionModule",
     "GANModule",
