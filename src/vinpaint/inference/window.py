@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vinpaint.errors import UserError
+from vinpaint.inference.halving import Chunks
 from vinpaint.inference.inpainter import MaskedClip, no_earlier_frame
 from vinpaint.inference.placement import Precision, place, resolve_device, resolve_precision
 from vinpaint.inference.resizing import resize_completed, resize_visible
 from vinpaint.inference.schedule import Window, window_schedule
 from vinpaint.inference.shots import Shots, check_cut_threshold
+from vinpaint.inference.transfer import arriving, upload
 from vinpaint.ops.compositing import composite
-from vinpaint.ops.conversion import mask_to_tensor, to_tensor
+from vinpaint.ops.conversion import from_levels, to_tensor
 
 Blend = Literal["mean", "ema_half"]
 Quantize = Literal["round", "truncate"]
@@ -135,13 +137,16 @@ class WindowInpainter:
         was_training = network.training
         network.eval()
         try:
-            yield from self._stream(clip, network, start)
+            device = resolve_device(self.device, network)
+            inputs = _WindowInputs(clip, network, self.size, device, self.chunk_size)
+            yield from arriving(self._finished(inputs, start), device)
         finally:
             network.train(was_training)
 
-    def _stream(self, clip: MaskedClip, network: nn.Module, start: int) -> Iterator[Tensor]:
+    def _finished(self, inputs: _WindowInputs, start: int) -> Iterator[Iterator[Tensor]]:
+        """The frames that are final after each window, made as they are taken, on the device of the network."""
+        clip = inputs.clip
         pending: dict[int, _PendingFrame] = {}
-        inputs = _WindowInputs(clip, network, self.size, resolve_device(self.device, network), self.chunk_size)
         # features needed within the stretch that a reference spends as a neighbour are kept over it
         ahead = -(-max(self.reference_stride, 2 * self.neighbor_radius + 1) // self.neighbor_stride) + 1
         for window, coming in _look_ahead(self._windows(clip), ahead):
@@ -161,24 +166,22 @@ class WindowInpainter:
                 for index, completed in zip(wanted, inputs.complete(window, wanted, pending), strict=True):
                     pending[index].add(self._cut_levels(completed), self.blend)
             final = coming[0].neighbors.start if coming else clip.num_frames
-            for index in [index for index in sorted(pending) if index < final]:
-                frame = pending.pop(index)
-                if index >= start:
-                    yield self._finish(frame, inputs)
+            done = [(index, pending.pop(index)) for index in sorted(pending) if index < final]
+            yield (self._finish(frame, inputs) for index, frame in done if index >= start)
             inputs.keep(needed)
 
     @torch.no_grad()
     def _finish(self, frame: _PendingFrame, inputs: _WindowInputs) -> Tensor:
         """Put the completed hole into the native frame."""
-        known = to_tensor(frame.frame)
         if frame.completed is None:
-            return known
-        completed, holes = frame.completed.unsqueeze(0), mask_to_tensor(frame.hole)
+            return to_tensor(frame.frame)
+        known = from_levels(upload(frame.frame, inputs.device))
+        completed, holes = frame.completed.unsqueeze(0), upload(frame.hole, inputs.device).unsqueeze(0)
         if completed.shape[-2:] != known.shape[-2:]:
             # the border of the hole is enlarged together with the known pixels beside it, or it would not meet them
             around, covered = inputs.prepare([frame])
             completed = resize_completed(composite(around, completed, covered), inputs.native_size)
-        return composite(known, self._cut_levels(completed)[0].cpu(), holes)
+        return composite(known, self._cut_levels(completed)[0], holes)
 
     def _cut_levels(self, frames: Tensor) -> Tensor:
         return frames if self.quantize == "round" else frames.mul(255).floor_().div_(255)
@@ -240,6 +243,7 @@ class _WindowInputs:
         self.network = network
         self.device = device
         self.chunk_size = chunk_size
+        self._encoded, self._decoded = Chunks(chunk_size, "frames encoded"), Chunks(chunk_size, "frames decoded")
         self.native_size = (clip.height, clip.width)
         self.size = size or self.native_size
         self.shares_features = isinstance(network, WindowModel)
@@ -248,8 +252,8 @@ class _WindowInputs:
 
     def prepare(self, frames: Sequence[_PendingFrame]) -> tuple[Tensor, Tensor]:
         """Frames ``(N, 3, h, w)`` with hidden holes and masks ``(N, 1, h, w)`` at the network's size, on its device."""
-        images = to_tensor(np.stack([frame.frame for frame in frames])).to(self.device, non_blocking=True)
-        holes = mask_to_tensor(np.stack([frame.hole for frame in frames])).to(self.device, non_blocking=True)
+        images = from_levels(upload(np.stack([frame.frame for frame in frames]), self.device))
+        holes = upload(np.stack([frame.hole for frame in frames]), self.device).unsqueeze(1).float()
         return resize_visible(images, holes, self.size)
 
     @torch.no_grad()
@@ -265,8 +269,10 @@ class _WindowInputs:
         network = cast(WindowModel, self.network)
         features, masks = self._stacked([*wanted, *(index for index in frames if index not in wanted)])
         features = network.transform(features, masks, num_queries=len(wanted))
-        parts = torch.split(features, self.chunk_size, dim=1)
-        return torch.cat([network.decode(part, size=self.size)[0].float() for part in parts]).clamp_(0, 1)
+        parts = self._decoded.run(
+            lambda part: network.decode(features[:, part], size=self.size)[0].float(), features.shape[1]
+        )
+        return torch.cat(parts).clamp_(0, 1)
 
     def keep(self, needed: Iterable[int]) -> None:
         """Forget what is not among the ``needed`` frames."""
@@ -302,7 +308,11 @@ class _WindowInputs:
             }
         images, masks = self.prepare([read[index] if index in read else pending[index] for index in chunk])
         if self.shares_features:
-            images = cast(WindowModel, self.network).encode(images.unsqueeze(0), masks.unsqueeze(0))[0]
+            network = cast(WindowModel, self.network)
+            clip, holes = images.unsqueeze(0), masks.unsqueeze(0)
+            images = torch.cat(
+                self._encoded.run(lambda part: network.encode(clip[:, part], holes[:, part])[0], len(chunk))
+            )
         for index, image, mask in zip(chunk, torch.split(images, 1), torch.split(masks, 1), strict=True):
             if index in keep:
                 # copies: a slice would keep its whole chunk alive

@@ -32,4 +32,6 @@ def hide_holes(frames: Tensor, masks: Tensor, fill: float | Tensor = 0.0) -> Ten
     Returns:
         Frames of the same shape whose hole holds ``fill`` whatever stood there before, NaN included.
     """
-    return torch.where(masks > 0.5, torch.as_tensor(fill, dtype=frames.dtype, device=frames.device), frames)
+    if not isinstance(fill, Tensor):
+        return frames.masked_fill(masks > 0.5, fill)  # a tensor made of the number would make a GPU wait for its copy
+    return torch.where(masks > 0.5, fill.to(frames), frames)

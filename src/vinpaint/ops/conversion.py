@@ -17,7 +17,21 @@ def to_tensor(frames: NDArray[np.uint8]) -> Tensor:
     Returns:
         ``(..., 3, H, W)`` float32 in [0, 1], exactly ``value / 255``.
     """
-    return torch.from_numpy(np.ascontiguousarray(frames)).movedim(-1, -3).float().div_(255.0)
+    return from_levels(torch.from_numpy(np.ascontiguousarray(frames)))
+
+
+def from_levels(levels: Tensor) -> Tensor:
+    """Turn stored frames that are a tensor already, on any device, into model input.
+
+    Args:
+        levels: ``(..., H, W, 3)`` uint8 RGB.
+
+    Returns:
+        ``(..., 3, H, W)`` float32 in [0, 1], exactly ``value / 255``.
+    """
+    values = levels.movedim(-1, -3).float()
+    # by a tensor of the device: CUDA multiplies by the rounded reciprocal of a plain number
+    return values.div_(values.new_full((), 255.0))
 
 
 def mask_to_tensor(masks: NDArray[np.bool_]) -> Tensor:

@@ -66,8 +66,9 @@ class IRRPWCNetwork(PretrainedModel):
 
     One decoder serves all five levels and both directions, which go through it as one batch. Occlusion never feeds
     back into flow, so without it the flow is the same at 42 % of the multiplications. What :meth:`forward`,
-    :meth:`both` and :meth:`sequence` give is float32, whatever autocast says; :meth:`levels`, which training prices,
-    heeds autocast, but for flow and where it points: half-precision grids are off by whole pixels.
+    :meth:`both` and :meth:`sequence` give has the type of the weights, float32, whatever autocast says; :meth:`levels`,
+    which training prices, heeds autocast, but for flow and where it points: half-precision grids are off by whole
+    pixels.
 
     Args:
         width: factor on the channels of every convolution, to the next multiple of 4. 0.5: 1,029,723 parameters.
@@ -206,7 +207,7 @@ class IRRPWCNetwork(PretrainedModel):
     # ---------------------------------------------------------------- a frame alone
 
     def _describe(self, frames: Tensor) -> Described:
-        frames = frames.float()
+        frames = frames.to(next(self.parameters()).dtype)
         H, W = (-(-side // STRIDE) * STRIDE for side in frames.shape[-2:])
         if frames.shape[-2:] != (H, W):
             frames = F.interpolate(frames, size=(H, W), mode="bilinear", align_corners=False)

@@ -1,0 +1,63 @@
+"""Between the CPU, which reads and writes frames, and the device that completes them: neither waits for the other."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+def upload(array: NDArray[Any], device: torch.device) -> Tensor:
+    """Bring an array to a device as it is; to a GPU from pinned memory, while the CPU goes on."""
+    tensor = torch.from_numpy(np.ascontiguousarray(array))
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
+def arriving(batches: Iterable[Iterable[Tensor]], device: torch.device) -> Iterator[Tensor]:
+    """Bring finished frames to the CPU.
+
+    A GPU is given the work of the next batch before the frames of one are waited for: it computes while they are
+    written, at the price of one batch of delay. On the CPU nothing is delayed.
+
+    Args:
+        batches: frames in order; asking for the next batch gives the device the work that its frames are made by.
+        device: where that work happens.
+
+    Yields:
+        The same frames, on the CPU.
+    """
+    underway: deque[_Download] = deque()
+    for batch in batches:
+        if device.type != "cuda":
+            yield from (frame.cpu() for frame in batch)
+            continue
+        underway.append(_Download(batch))
+        if len(underway) > 1:
+            yield from underway.popleft().wait()
+    for download in underway:
+        yield from download.wait()
+
+
+class _Download:
+    """Frames on their way from a GPU."""
+
+    def __init__(self, frames: Iterable[Tensor]) -> None:
+        self._landing = [
+            torch.empty(frame.shape, dtype=frame.dtype, pin_memory=True).copy_(frame, non_blocking=True)
+            if frame.is_cuda
+            else frame
+            for frame in frames
+        ]
+        self._arrived: torch.Event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        self._arrived.record()
+
+    def wait(self) -> Iterator[Tensor]:
+        """The frames, in ordinary memory: whoever collects a clip must not pin all of it."""
+        self._arrived.synchronize()
+        for frame in self._landing:
+            yield frame.clone() if frame.is_pinned() else frame
