@@ -24,6 +24,7 @@ from vinpaint.models.released import released_folder
 from vinpaint.models.untrained import RANDOM_WEIGHTS, seeded
 from vinpaint.ops.conversion import to_tensor, to_uint8
 from vinpaint.video import ArrayClip, ClipReader, open_clip, open_writer
+from vinpaint.video.behind import written_behind
 from vinpaint.video.partial import remove_abandoned
 
 DEFAULT_MODEL = "flow_guided_fusion"
@@ -225,12 +226,15 @@ def write_completed(
         completed = _go_on(inpainter, masked, finished)
     else:
         completed = inpainter.stream(masked)
-    with open_writer(
-        output, height=clip.height, width=clip.width, frame_rate=clip.frame_rate, like=clip,
-        overwrite=overwrite, quality=quality, lossless=lossless,
-    ) as writer:  # fmt: skip
+    with (
+        open_writer(
+            output, height=clip.height, width=clip.width, frame_rate=clip.frame_rate, like=clip,
+            overwrite=overwrite, quality=quality, lossless=lossless,
+        ) as writer,
+        written_behind(writer.write) as write,
+    ):  # fmt: skip
         for index, frame in enumerate(completed):
-            writer.write(to_uint8(frame))
+            write(to_uint8(frame))
             if on_frame is not None:
                 on_frame(index, frame)
 

@@ -194,6 +194,24 @@ def test_chunked_queries_equal_unchunked(query_chunk: int) -> None:
         torch.testing.assert_close(tiny(query_chunk=query_chunk)(frames, masks), expected, atol=1e-5, rtol=0)
 
 
+def test_queries_that_do_not_fit_are_attended_in_halves(monkeypatch: pytest.MonkeyPatch) -> None:
+    query, key, value = torch.randn(3, 2, 12, 6)
+    expected = attend(query, key, value)
+    bmm, rows = torch.bmm, []
+
+    def short(weights: Tensor, values: Tensor) -> Tensor:
+        if weights.shape[1] > 4:
+            raise torch.OutOfMemoryError
+        rows.append(weights.shape[1])
+        return bmm(weights, values)
+
+    monkeypatch.setattr(torch, "bmm", short)
+    with pytest.warns(UserWarning, match="queries attended 3 at a time"):
+        found = attend(query, key, value)
+    assert rows == [3, 3, 3, 3]
+    torch.testing.assert_close(found, expected)
+
+
 def test_forward_is_encode_transform_decode() -> None:
     frames, masks = clip(height=40, width=44)
     model = tiny()

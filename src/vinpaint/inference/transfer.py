@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from vinpaint.inference.inpainter import MaskedClip
+
+Read = tuple[NDArray[np.uint8], NDArray[np.bool_]]
+"""Frames ``(N, H, W, 3)`` and holes ``(N, H, W)``."""
 
 
 def upload(array: NDArray[Any], device: torch.device) -> Tensor:
@@ -61,3 +67,32 @@ class _Download:
         self._arrived.synchronize()
         for frame in self._landing:
             yield frame.clone() if frame.is_pinned() else frame
+
+
+class ReadAhead:
+    """Reads the frames that are wanted next on a thread of its own, while a GPU works on those before.
+
+    Args:
+        clip: the clip and its holes.
+        active: whether to; otherwise frames are read when they are asked for.
+    """
+
+    def __init__(self, clip: MaskedClip, *, active: bool) -> None:
+        self._clip = clip
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="reader") if active else None
+        self._coming: tuple[tuple[int, ...], Future[Read]] | None = None
+
+    def __enter__(self) -> ReadAhead:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool:
+            self._pool.shutdown(cancel_futures=True)
+
+    def read(self, indices: Sequence[int], then: Sequence[int]) -> Read:
+        """Read frames, as :meth:`MaskedClip.read`, and begin with those of the next call, ``then``."""
+        coming, self._coming = self._coming, None
+        read = coming[1].result() if coming and coming[0] == tuple(indices) else self._clip.read(indices)
+        if self._pool and then:
+            self._coming = tuple(then), self._pool.submit(self._clip.read, tuple(then))
+        return read

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vinpaint.errors import UserError
-from vinpaint.inference.halving import Chunks
 from vinpaint.inference.inpainter import MaskedClip, no_earlier_frame
 from vinpaint.inference.placement import Precision, place, resolve_device, resolve_precision
 from vinpaint.inference.resizing import resize_completed, resize_visible
 from vinpaint.inference.schedule import Window, window_schedule
 from vinpaint.inference.shots import Shots, check_cut_threshold
-from vinpaint.inference.transfer import arriving, upload
+from vinpaint.inference.transfer import ReadAhead, arriving, upload
+from vinpaint.ops.chunks import Chunks
 from vinpaint.ops.compositing import composite
 from vinpaint.ops.conversion import from_levels, to_tensor
 
@@ -139,11 +139,12 @@ class WindowInpainter:
         try:
             device = resolve_device(self.device, network)
             inputs = _WindowInputs(clip, network, self.size, device, self.chunk_size)
-            yield from arriving(self._finished(inputs, start), device)
+            with ReadAhead(clip, active=device.type == "cuda") as reader:
+                yield from arriving(self._finished(inputs, reader, start), device)
         finally:
             network.train(was_training)
 
-    def _finished(self, inputs: _WindowInputs, start: int) -> Iterator[Iterator[Tensor]]:
+    def _finished(self, inputs: _WindowInputs, reader: ReadAhead, start: int) -> Iterator[Iterator[Tensor]]:
         """The frames that are final after each window, made as they are taken, on the device of the network."""
         clip = inputs.clip
         pending: dict[int, _PendingFrame] = {}
@@ -158,8 +159,9 @@ class WindowInpainter:
                 continue
             new = [index for index in window.neighbors if index not in pending]
             if new:
-                frames, holes = clip.read(new)
-                for index, frame, hole in zip(new, frames, holes, strict=True):
+                after = coming[0].neighbors if coming else ()
+                then = [index for index in after if index not in window.neighbors]
+                for index, frame, hole in zip(new, *reader.read(new, then), strict=True):
                     pending[index] = _PendingFrame(frame, hole)
             wanted = [index for index in window.neighbors if pending[index].has_hole]
             if wanted:

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vinpaint.ops.chunks import Chunks
+
 Grid = tuple[int, int]
 """Patches per column and per row of a feature map: (rows, columns)."""
 
@@ -89,7 +91,7 @@ def attend(
         hidden: keys that no query may borrow from, ``(B, Nk)`` bool; None hides none. Where all are hidden, all count
             alike.
         query_chunk: queries attended at a time; None attends all at once. Rows of a softmax are independent, so the
-            result does not depend on it.
+            result does not depend on it. Where the device runs out of memory, half as many are.
         record: if given, the attention probabilities ``(B, Nq, Nk)`` are appended to it.
 
     Returns:
@@ -97,16 +99,21 @@ def attend(
 
     Source: STTN, equations 3 to 5. Fused kernels do not serve here: a token has up to 414,720 channels.
     """
-    attended, maps = [], []
-    for rows in (query,) if query_chunk is None else torch.split(query, query_chunk, dim=1):
-        scores = _scaled_products(rows, key)
+    maps: list[Tensor] = []
+
+    def attend_rows(rows: slice) -> Tensor:
+        scores = _scaled_products(query[:, rows], key)
         if hidden is not None:
             # the least finite number of the type: -1e9 overflows fp16, and a row of -inf alone would give NaN
             scores = scores.masked_fill_(hidden.unsqueeze(1), torch.finfo(scores.dtype).min)
         weights = scores.softmax(dim=-1)
-        attended.append(torch.bmm(weights, value))
+        result = torch.bmm(weights, value)
         if record is not None:
             maps.append(weights)
+        return result
+
+    num_queries = query.shape[1]
+    attended = Chunks(query_chunk or num_queries, "queries attended").run(attend_rows, num_queries)
     if record is not None:
         record.append(torch.cat(maps, dim=1))
     return attended[0] if len(attended) == 1 else torch.cat(attended, dim=1)

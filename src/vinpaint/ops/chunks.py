@@ -41,6 +41,6 @@ class Chunks:
                 continue
             # here, not in the handler, where the traceback would keep alive what has to be freed
             self.size = (part.stop - part.start) // 2
-            warnings.warn(f"out of device memory: {self._what} {self.size} at a time from here on", stacklevel=2)
+            warnings.warn(f"out of device memory: {self._what} {self.size} at a time now", stacklevel=2)
             torch.cuda.empty_cache()
         return parts
