@@ -128,17 +128,13 @@ def test_the_command_trains_without_libraries_that_read_videos(tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_pairs_are_learned_by_heart_and_others_better_than_as_if_they_stood_still(tmp_path: Path) -> None:
+def test_pairs_are_learned_by_heart(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    module = FlowModule(
-        IRRPWCNetwork(width=0.25),
-        optimization=Optimization(learning_rate=1e-3, betas=(0.9, 0.999), milestones=(250,), max_gradient_norm=20.0),
-    )
-    batches = [pairs(range(start, start + 4)) for start in range(0, 64, 4)]
-    trainer = fit(module, batches, tmp_path, 320)
+    recipe = Optimization(learning_rate=2e-3, betas=(0.9, 0.999), warmup=10, annealing="cosine", max_gradient_norm=5.0)
+    module = FlowModule(IRRPWCNetwork(width=0.25), optimization=recipe)
+    batches = [pairs(range(start, start + 4)) for start in range(0, 16, 4)]
+    fit(module, batches, tmp_path, 300)
     with torch.no_grad():
-        known = torch.stack([module.complete(batch, {}).shown["epe"] for batch in batches]).mean()
+        error = torch.stack([module.complete(batch, {}).shown["epe"] for batch in batches]).mean()
     still = torch.stack([batch["flow_forward"].norm(dim=2).mean() for batch in batches]).mean()
-    held_back = pairs(range(90, 94))["flow_forward"].norm(dim=2).mean()
-    assert known < 0.35 * still
-    assert trainer.callback_metrics["val/epe"] < 0.6 * held_back
+    assert error < 0.25 * still
