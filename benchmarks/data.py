@@ -17,6 +17,7 @@ from vinpaint.data import (
     ClipWindows,
     FolderClips,
     ImageMotion,
+    LayeredMotion,
     MixtureWindows,
     ProceduralClips,
     WindowDataset,
@@ -31,6 +32,8 @@ def sources(options: argparse.Namespace, height: int, width: int) -> dict[str, W
     mask = ObjectMotionMask(options.masks)
     procedural = ProceduralClips(num_clips=100_000, height=height, width=width)
     found: dict[str, WindowSource] = {"procedural": ClipWindows(procedural, MovingMask(), max_cover=1.0)}
+    if options.motion != "affine":
+        found["cut-outs"] = LayeredMotion(options.photographs, None, images=options.images)
     if options.photographs:
         found["photographs"] = ImageMotion(options.photographs, mask, images=options.images)
     if options.clips:

@@ -218,7 +218,7 @@ class LayeredMotion:
         return picture, into
 
     def _cut_out(self, picture: NDArray[np.uint8], rng: np.random.Generator, side: int) -> NDArray[np.uint8]:
-        """A shape filled from anywhere in a picture: ``(h, w, 4)`` uint8, RGB and coverage, clear along its border."""
+        """A shape filled from anywhere in a picture, as :class:`MovingLayer` takes it, clear along its border."""
         shape = self.shapes.draw(rng)
         longer = side * np.exp(rng.uniform(np.log(self.min_size), np.log(self.max_size)))
         w, h = (max(round(length * longer / max(shape.shape)), 4) for length in shape.shape[::-1])
@@ -231,7 +231,9 @@ class LayeredMotion:
         top, left = (int(rng.integers(most - part + 1)) for most, part in zip(sides, (rows, columns), strict=True))
         part = picture[top : top + rows, left : left + columns]
         part = np.asarray(cv2.resize(part, (w, h), interpolation=cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR))
-        return np.dstack((part[:, ::-1] if rng.random() < 0.5 else part, cover)).astype(np.uint8, copy=False)
+        part = part[:, ::-1] if rng.random() < 0.5 else part
+        covered = cv2.multiply(part, cv2.cvtColor(cover, cv2.COLOR_GRAY2RGB), scale=1 / 255)
+        return np.dstack((covered, cover)).astype(np.uint8, copy=False)
 
     # ---------------------------------------------------------------- light
 

@@ -87,6 +87,6 @@ def affine_flow(source: Pixels, target: Pixels, height: int, width: int) -> NDAr
 def stays_inside(flow: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Where a flow ``(2, H, W)`` ends inside the frame: ``(H, W)`` bool."""
     height, width = flow.shape[1:]
-    y, x = np.arange(height)[:, None] + flow[1], np.arange(width)[None] + flow[0]
+    y, x = np.arange(height, dtype=flow.dtype)[:, None] + flow[1], np.arange(width, dtype=flow.dtype) + flow[0]
     slack = 1e-3  # pixels; rounding must not push a border that stays where it is out of sight
     return np.asarray((x >= -slack) & (y >= -slack) & (x <= width - 1 + slack) & (y <= height - 1 + slack))

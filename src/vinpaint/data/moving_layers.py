@@ -57,7 +57,8 @@ class MovingLayer(NamedTuple):
     """A picture on its path.
 
     Attributes:
-        picture: ``(h, w, 4)`` uint8, RGB and coverage, or ``(h, w, 3)`` for a backdrop, mirrored without end.
+        picture: ``(h, w, 4)`` uint8, RGB times coverage and coverage, or ``(h, w, 3)`` for a backdrop, mirrored without
+            end.
         maps: per frame the map ``(3, 3)`` from pixels of the picture to those of the frame.
     """
 
@@ -102,10 +103,10 @@ def draw_layers(
         into = matrix[:2] - np.array([[0, 0, left], [0, 0, top]])
         picture = np.asarray(cv2.warpAffine(layer.picture, into, (right - left, bottom - top), flags=cv2.INTER_LINEAR))
         window = slice(top, bottom), slice(left, right)
-        cover = picture[..., 3:].astype(np.uint16)
-        mixed = cover * picture[..., :3] + (255 - cover) * frame[window] + 128
-        frame[window] = (mixed + (mixed >> 8)) >> 8  # a division by 255 that rounds, within 16 bits
-        labels[window][picture[..., 3] >= _HALF] = number
+        cover = picture[..., 3]
+        clear = cv2.cvtColor(255 - cover, cv2.COLOR_GRAY2RGB)
+        frame[window] = cv2.add(cv2.multiply(frame[window], clear, scale=1 / 255), picture[..., :3])
+        labels[window][cover >= _HALF] = number
     return frame, labels
 
 
@@ -126,10 +127,14 @@ def layered_flow(
     """
     here, there = labels[source], labels[target]
     H, W = here.shape
-    moves = np.stack([(layer.maps[target] @ np.linalg.inv(layer.maps[source]) - np.eye(3))[:2] for layer in layers])
-    by_x, by_y, constant = moves.astype(np.float32).transpose(2, 1, 0)  # (2, L) each
+    moves = np.zeros((256, 2, 3), np.float32)
+    for number, layer in enumerate(layers):
+        moves[number] = (layer.maps[target] @ np.linalg.inv(layer.maps[source]) - np.eye(3))[:2]
     x, y = np.arange(W, dtype=np.float32), np.arange(H, dtype=np.float32)[:, None]
-    flow = np.stack([by_x[axis][here] * x + by_y[axis][here] * y + constant[axis][here] for axis in (0, 1)])
-    columns = np.rint(x + flow[0]).astype(np.int32).clip(0, W - 1)
-    rows = np.rint(y + flow[1]).astype(np.int32).clip(0, H - 1)
-    return flow, stays_inside(flow) & (there[rows, columns] == here)
+    flow = np.empty((2, H, W), np.float32)
+    for axis in (0, 1):
+        by_x, by_y, constant = (cv2.LUT(here, np.ascontiguousarray(moves[:, axis, part])) for part in range(3))
+        flow[axis] = by_x * x + by_y * y + constant
+    columns = np.rint(x + flow[0]).clip(0, W - 1).astype(np.intp)
+    rows = np.rint(y + flow[1]).clip(0, H - 1).astype(np.intp)
+    return flow, stays_inside(flow) & (there.ravel()[rows * W + columns] == here)
