@@ -101,7 +101,7 @@ def test_a_model_finds_its_weights_by_name(folder: Path, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("name", released_names())
 def test_what_is_released_loads_and_has_a_card(name: str) -> None:
-    assert not load_model(name).training
+    assert not load_pretrained(RELEASED_DIR / name).training
     card = (RELEASED_DIR / name / "README.md").read_text(encoding="utf-8")
     for said in ("## Data", "## Training", "## Results", "## Known failures"):
         assert said in card
@@ -113,6 +113,7 @@ def test_records_name_released_weights(name: str) -> None:
     config = json.loads((RELEASED_DIR / name / "config.json").read_text(encoding="utf-8"))
     assert isinstance(found, dict)
     assert found["model.safetensors"] == config["sha256"]
+    assert weight_digests({"flow": {"weights": name}}) == {"flow.weights": found}
     assert weight_digests({"weights": "random", "model": {"name": name}}) == {"weights": "random"}
     assert weight_digests({"weights": None, "model": {"name": "telea"}}) == {}
 
