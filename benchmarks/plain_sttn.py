@@ -12,12 +12,16 @@ import math
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
 from vinpaint.inference.schedule import window_schedule
 from vinpaint.models.sttn import FEATURE_STRIDE, STTN
 from vinpaint.models.sttn_attention import PatchAttention, TransformerBlock
+from vinpaint.ops.conversion import to_uint8
+
+Pictures = NDArray[np.uint8]
 
 
 class PlainSTTN:
@@ -101,3 +105,18 @@ def complete_plainly(
             total[index] += picture * holes[index, ..., None] + frames[index] * ~holes[index, ..., None]
             windows[index] += 1
     return np.rint(total / windows[:, None, None, None]).astype(np.uint8)
+
+
+def moving_clip(num_frames: int, height: int, width: int) -> tuple[Pictures, NDArray[np.bool_]]:
+    """A smooth picture that pans, and a box of an eighth of its area that wanders over it."""
+    rng = np.random.default_rng(0)
+    coarse = torch.from_numpy(rng.random((1, 3, 12, 20), np.float32))
+    size = (height + 32, width + 2 * num_frames)
+    large = F.interpolate(coarse, size, mode="bicubic", align_corners=False)
+    picture = to_uint8(large[0])
+    frames = np.stack([picture[16 : 16 + height, t : t + width] for t in range(num_frames)])
+    holes = np.zeros((num_frames, height, width), bool)
+    for t, hole in enumerate(holes):
+        top, left = height // 4 + t % max(1, height // 4), width // 8 + (2 * t) % max(1, width // 2)
+        hole[top : top + height // 3, left : left + 3 * width // 8] = True
+    return frames, holes

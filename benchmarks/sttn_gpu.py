@@ -22,8 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from plain_sttn import PlainSTTN, complete_plainly
+from plain_sttn import Pictures, PlainSTTN, complete_plainly, moving_clip
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -34,8 +33,6 @@ from vinpaint.masks import ArrayMasks
 from vinpaint.models.sttn import FEATURE_STRIDE, STTN
 from vinpaint.ops.conversion import to_uint8
 from vinpaint.video import ArrayClip
-
-Pictures = NDArray[np.uint8]
 
 
 class GraphedSTTN(nn.Module):
@@ -104,21 +101,6 @@ class Form:
         if device.type == "cuda":
             self.peak_mib = torch.cuda.max_memory_allocated() / 2**20
         return seconds, completed
-
-
-def moving_clip(num_frames: int, height: int, width: int) -> tuple[Pictures, NDArray[np.bool_]]:
-    """A smooth picture that pans, and a box of an eighth of its area that wanders over it."""
-    rng = np.random.default_rng(0)
-    coarse = torch.from_numpy(rng.random((1, 3, 12, 20), np.float32))
-    size = (height + 32, width + 2 * num_frames)
-    large = nn.functional.interpolate(coarse, size, mode="bicubic", align_corners=False)
-    picture = to_uint8(large[0])
-    frames = np.stack([picture[16 : 16 + height, t : t + width] for t in range(num_frames)])
-    holes = np.zeros((num_frames, height, width), bool)
-    for t, hole in enumerate(holes):
-        top, left = height // 4 + t % max(1, height // 4), width // 8 + (2 * t) % max(1, width // 2)
-        hole[top : top + height // 3, left : left + 3 * width // 8] = True
-    return frames, holes
 
 
 def engine_form(name: str, network: nn.Module, clip: MaskedClip, options: dict[str, Any], **switches: bool) -> Form:
