@@ -39,7 +39,9 @@ PARTS = {
     "encode_copy": "encode",
     "transform": "attend",
     "complete": "attend",
+    "transform_region": "attend",
     "decode": "decode",
+    "decode_region": "decode",
     "estimate": "flow",
     "both": "flow",
 }

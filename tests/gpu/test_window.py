@@ -49,21 +49,21 @@ def test_half_precision_is_near(device: torch.device, precision: str) -> None:
 
 
 def test_memory_that_runs_out_halves_the_chunk(device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A decoder that asks for more memory than any device has, whenever it is given more than two frames."""
+    """An encoder that asks for more memory than any device has, whenever it is given more than two frames."""
     frames, holes = noise(12, 48, 48), wandering_box(12, 48, 48)
     expected = completed(device, frames, holes, size="native")
-    decode, sizes = STTN.decode, []
+    encode, sizes = STTN.encode, []
 
-    def greedy(self: STTN, features: torch.Tensor, *, size: tuple[int, int] | None = None) -> torch.Tensor:
-        sizes.append(features.shape[1])
-        if features.shape[1] > 2:
+    def greedy(self: STTN, clip: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+        sizes.append(clip.shape[1])
+        if clip.shape[1] > 2:
             if device.type != "cuda":
                 raise torch.OutOfMemoryError("not enough")
             torch.empty(1 << 50, dtype=torch.uint8, device=device)
-        return decode(self, features, size=size)
+        return encode(self, clip, masks)
 
-    monkeypatch.setattr(STTN, "decode", greedy)
-    with pytest.warns(UserWarning, match="frames decoded 2 at a time"):
+    monkeypatch.setattr(STTN, "encode", greedy)
+    with pytest.warns(UserWarning, match="frames encoded 2 at a time"):
         found = completed(device, frames, holes, size="native", chunk_size=5)
     assert max(sizes[1:]) <= 2
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)

@@ -17,6 +17,7 @@ from vinpaint.inference.window import WindowInpainter
 from vinpaint.masks import ArrayMasks
 from vinpaint.models.sttn import STTN
 from vinpaint.ops.chunks import Chunks
+from vinpaint.ops.region import Region
 from vinpaint.video import ArrayClip
 
 
@@ -93,9 +94,9 @@ class Short(STTN):
         self._need(frames)
         return super().encode(frames, masks)
 
-    def decode(self, features: Tensor, *, size: tuple[int, int] | None = None) -> Tensor:
+    def decode_region(self, features: Tensor, *, region: Region, size: tuple[int, int]) -> Tensor:
         self._need(features)
-        return super().decode(features, size=size)
+        return super().decode_region(features, region=region, size=size)
 
     def _need(self, frames: Tensor) -> None:
         if frames.shape[1] > self.room:

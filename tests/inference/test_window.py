@@ -19,10 +19,11 @@ from vinpaint.errors import UserError
 from vinpaint.inference.inpainter import Inpainter, MaskedClip
 from vinpaint.inference.resizing import resize_completed, resize_visible
 from vinpaint.inference.schedule import window_schedule
-from vinpaint.inference.window import WindowInpainter, WindowModel, _WindowInputs
+from vinpaint.inference.window import RegionModel, WindowInpainter, WindowModel, _WindowInputs
 from vinpaint.masks import ArrayMasks
 from vinpaint.models.sttn import STTN
 from vinpaint.ops.conversion import mask_to_tensor, to_tensor, to_uint8
+from vinpaint.ops.region import Region
 from vinpaint.video import ArrayClip
 
 Pictures = NDArray[np.uint8]
@@ -162,6 +163,28 @@ def test_hole_content_is_irrelevant(size: object) -> None:
     assert torch.equal(completed(tiny_sttn(), other, holes, size=size), out)
 
 
+class Everywhere(nn.Module):
+    """A network that hides that it could leave out what no hole reaches."""
+
+    def __init__(self, network: STTN) -> None:
+        super().__init__()
+        self.network = network
+        self.encode, self.transform, self.decode = network.encode, network.transform, network.decode
+
+
+@pytest.mark.parametrize("size", ["native", (96, 144)])
+def test_leaving_out_what_no_hole_reaches_changes_nothing(size: object) -> None:
+    frames, holes = pictures(7, 60, 90)
+    holes[:] = False
+    for index, hole in enumerate(holes):
+        hole[4 * index : 4 * index + 9, 60:71] = True
+    model = tiny_sttn()
+    assert isinstance(model, RegionModel)
+    assert not isinstance(Everywhere(model), RegionModel)
+    expected = completed(Everywhere(model), frames, holes, size=size)
+    torch.testing.assert_close(completed(model, frames, holes, size=size), expected, atol=1e-5, rtol=0)
+
+
 @pytest.mark.parametrize("num_frames", [1, 5, 23])
 def test_streaming_equals_the_whole_clip_at_once(num_frames: int) -> None:
     frames, holes = pictures(num_frames)
@@ -253,6 +276,10 @@ class Watched(STTN):
     def decode(self, features: Tensor, *, size: tuple[int, int] | None = None) -> Tensor:
         self.decoded += features.shape[1]
         return super().decode(features, size=size)
+
+    def decode_region(self, features: Tensor, *, region: Region, size: tuple[int, int]) -> Tensor:
+        self.decoded += features.shape[1]
+        return super().decode_region(features, region=region, size=size)
 
 
 @pytest.mark.parametrize("max_references", [None, 0, 1, 3])

@@ -6,10 +6,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from vinpaint.errors import UserError
 from vinpaint.models.sttn import STTN, patch_grids
 from vinpaint.models.sttn_attention import attend, cut_tokens, hole_tokens, join_tokens
+from vinpaint.ops.region import Region
 
 PAPER_PATCHES = ((60, 108), (20, 36), (10, 18), (5, 9))
 
@@ -210,6 +212,34 @@ def test_queries_that_do_not_fit_are_attended_in_halves(monkeypatch: pytest.Monk
         found = attend(query, key, value)
     assert rows == [3, 3, 3, 3]
     torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("patch_frames", [1, 2])
+@pytest.mark.parametrize("region", [(0, 48, 0, 96), (0, 1, 0, 1), (47, 48, 95, 96), (13, 22, 40, 77), (0, 30, 50, 96)])
+def test_a_region_is_what_the_whole_frame_holds_there(region: tuple[int, ...], patch_frames: int) -> None:
+    wanted = Region(*region)
+    frames, masks = clip(batch=2, height=48, width=96)
+    model = tiny(patch_frames=patch_frames)
+    with torch.no_grad():
+        features = model.encode(frames, masks)
+        whole = model.decode(model.transform(features, masks, num_queries=2))
+        cut = model.transform_region(features, masks, region=wanted, num_queries=2)
+        found = model.decode_region(cut, region=wanted, size=(48, 96))
+    torch.testing.assert_close(found, wanted.of(whole), atol=2e-6, rtol=0)
+
+
+def test_a_small_region_costs_little() -> None:
+    frames, masks = clip(height=96, width=192)
+    model = tiny(num_blocks=1)
+    with torch.no_grad():
+        features = model.encode(frames, masks)
+        with FlopCounterMode(display=False) as whole:
+            model.decode(model.transform(features, masks))
+        with FlopCounterMode(display=False) as part:
+            region = Region(40, 60, 90, 130)
+            cut = model.transform_region(features, masks, region=region)
+            model.decode_region(cut, region=region, size=(96, 192))
+    assert part.get_total_flops() < 0.3 * whole.get_total_flops()
 
 
 def test_forward_is_encode_transform_decode() -> None:

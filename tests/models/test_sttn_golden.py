@@ -12,8 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import golden_weights
-from vinpaint.models.sttn import STTN, UpConv
+from vinpaint.models.sttn import STTN
 from vinpaint.models.sttn_attention import TransformerBlock, hole_tokens
+from vinpaint.models.sttn_decoder import UpConv
 from vinpaint.models.t_patch_gan import TPatchGAN
 
 PREFIX = {"none": "", "keys": "paper_"}

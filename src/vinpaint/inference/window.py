@@ -22,6 +22,7 @@ from vinpaint.inference.transfer import ReadAhead, arriving, upload
 from vinpaint.ops.chunks import Chunks
 from vinpaint.ops.compositing import composite
 from vinpaint.ops.conversion import from_levels, to_tensor
+from vinpaint.ops.region import Region, region_of
 
 Blend = Literal["mean", "ema_half"]
 Quantize = Literal["round", "truncate"]
@@ -44,6 +45,21 @@ class WindowModel(Protocol):
 
     def decode(self, features: Tensor, *, size: tuple[int, int] | None = None) -> Tensor:
         """Frames ``(B, T, 3, *size)`` in [0, 1] of completed features, each on its own."""
+        ...
+
+
+@runtime_checkable
+class RegionModel(WindowModel, Protocol):
+    """A network that can leave out what does not matter to a region of the frames."""
+
+    def transform_region(
+        self, features: Tensor, masks: Tensor, *, region: Region, num_queries: int | None = None
+    ) -> Tensor:
+        """What :meth:`decode_region` reads, of the first ``num_queries`` frames."""
+        ...
+
+    def decode_region(self, features: Tensor, *, region: Region, size: tuple[int, int]) -> Tensor:
+        """The region of frames of ``size``, ``(B, T, 3, bottom - top, right - left)`` in [0, 1]."""
         ...
 
 
@@ -270,11 +286,24 @@ class _WindowInputs:
             return cast(Tensor, completed[[frames.index(index) for index in wanted]])
         network = cast(WindowModel, self.network)
         features, masks = self._stacked([*wanted, *(index for index in frames if index not in wanted)])
+        if isinstance(network, RegionModel) and self.device.type == "cpu":
+            return self._complete_region(network, features, masks, len(wanted))
         features = network.transform(features, masks, num_queries=len(wanted))
         parts = self._decoded.run(
             lambda part: network.decode(features[:, part], size=self.size)[0].float(), features.shape[1]
         )
         return torch.cat(parts).clamp_(0, 1)
+
+    def _complete_region(self, network: RegionModel, features: Tensor, masks: Tensor, num_queries: int) -> Tensor:
+        """Complete what the holes span and leave the rest black; on a GPU every shape of a region has its price."""
+        region = region_of(masks[:, :num_queries] > 0.5)
+        features = network.transform_region(features, masks, region=region, num_queries=num_queries)
+        completed = torch.zeros(num_queries, 3, *self.size, device=self.device)
+        parts = self._decoded.run(
+            lambda part: network.decode_region(features[:, part], region=region, size=self.size)[0].float(), num_queries
+        )
+        region.of(completed).copy_(torch.cat(parts).clamp_(0, 1))
+        return completed
 
     def keep(self, needed: Iterable[int]) -> None:
         """Forget what is not among the ``needed`` frames."""

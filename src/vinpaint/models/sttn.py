@@ -13,29 +13,13 @@ from torch import Tensor, nn
 from vinpaint.errors import UserError
 from vinpaint.models.pretrained import PretrainedModel
 from vinpaint.models.sttn_attention import Grid, TransformerBlock, hole_tokens
+from vinpaint.models.sttn_decoder import Decoder
 from vinpaint.ops.clip_shape import check_clip_shape
 from vinpaint.ops.compositing import hide_holes
+from vinpaint.ops.region import Region
 
 FEATURE_STRIDE = 4
 """Pixels of a frame per cell of a feature map."""
-
-
-class UpConv(nn.Module):
-    """Twice the size by bilinear interpolation, then a 3x3 convolution.
-
-    Args:
-        in_channels: channels in.
-        out_channels: channels out.
-    """
-
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(in_channels, out_channels, 3, padding=1)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Map ``(N, C, h, w)`` to ``(N, C', 2h, 2w)``."""
-        output: Tensor = self.conv(F.interpolate(features, scale_factor=2, mode="bilinear", align_corners=True))
-        return output
 
 
 class STTN(PretrainedModel):
@@ -107,15 +91,7 @@ class STTN(PretrainedModel):
             nn.Conv2d(half, channels, 3, padding=1),
             nn.LeakyReLU(0.2, inplace=True),
         )
-        self.decoder = nn.Sequential(
-            UpConv(channels, half),
-            nn.LeakyReLU(0.2, inplace=True),
-            nn.Conv2d(half, quarter, 3, padding=1),
-            nn.LeakyReLU(0.2, inplace=True),
-            UpConv(quarter, quarter),
-            nn.LeakyReLU(0.2, inplace=True),
-            nn.Conv2d(quarter, 3, 3, padding=1),
-        )
+        self.decoder = Decoder(channels)
         initialise_convolutions(self, gain=init_gain)
 
     @property
@@ -167,11 +143,24 @@ class STTN(PretrainedModel):
         Returns:
             ``(B, num_queries, C, h, w)``.
         """
-        hidden = self._hidden_tokens(masks)
-        last = len(self.transformer) - 1
-        for index, block in enumerate(self.transformer):
-            features = block(features, hidden=hidden, num_queries=num_queries if index == last else None)
-        return features
+        return self._transform(features, masks, num_queries=num_queries, region=None)
+
+    def transform_region(
+        self, features: Tensor, masks: Tensor, *, region: Region, num_queries: int | None = None
+    ) -> Tensor:
+        """Do what :meth:`transform` does, as far as it matters to a region of the frames: the last block is cut to it.
+
+        Args:
+            features: see :meth:`transform`.
+            masks: see :meth:`transform`.
+            region: of the frames, pixels.
+            num_queries: see :meth:`transform`.
+
+        Returns:
+            What :meth:`decode_region` reads, ``(B, num_queries, C, h', w')``.
+        """
+        reads = self.decoder.reads(region, (features.shape[-2], features.shape[-1]))
+        return self._transform(features, masks, num_queries=num_queries, region=reads)
 
     def decode(self, features: Tensor, *, size: tuple[int, int] | None = None) -> Tensor:
         """Turn features into frames, each on its own.
@@ -188,6 +177,22 @@ class STTN(PretrainedModel):
             logits = logits[..., : size[0], : size[1]]
         completed: Tensor = (logits.float().tanh() + 1) / 2
         return torch.unflatten(completed, 0, features.shape[:2])
+
+    def decode_region(self, features: Tensor, *, region: Region, size: tuple[int, int]) -> Tensor:
+        """Turn features into a region of the frames.
+
+        Args:
+            features: of :meth:`transform_region` for that region, ``(B, T, C, h', w')``.
+            region: of the frames, pixels.
+            size: (height, width) of the frames.
+
+        Returns:
+            ``(B, T, 3, bottom - top, right - left)`` float32 RGB in [0, 1], what :meth:`decode` gives there.
+        """
+        extended = (-(-side // multiple) * multiple for side, multiple in zip(size, self.multiple, strict=True))
+        height, width = (side // FEATURE_STRIDE for side in extended)
+        logits = self.decoder.decode_region(features.flatten(0, 1), region, (height, width))
+        return torch.unflatten((logits.float().tanh() + 1) / 2, 0, features.shape[:2])
 
     def attention_maps(self, frames: Tensor, masks: Tensor, *, block: int = -1) -> list[Tensor]:
         """Show where the patches of each frame borrow from.
@@ -215,6 +220,14 @@ class STTN(PretrainedModel):
             torch.unflatten(torch.unflatten(weights, 2, (-1, *grid)), 1, (-1, *grid))
             for weights, grid in zip(record, self.grids, strict=True)
         ]
+
+    def _transform(self, features: Tensor, masks: Tensor, *, num_queries: int | None, region: Region | None) -> Tensor:
+        hidden = self._hidden_tokens(masks)
+        last = len(self.transformer) - 1
+        for index, block in enumerate(self.transformer):
+            cut = {"num_queries": num_queries, "region": region} if index == last else {}
+            features = block(features, hidden=hidden, **cut)
+        return features
 
     def _hidden_tokens(self, masks: Tensor) -> list[Tensor] | None:
         """Per head, the tokens in the hole; made once per window, as all blocks share them."""

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vinpaint.ops.chunks import Chunks
+from vinpaint.ops.region import Region
 
 Grid = tuple[int, int]
 """Patches per column and per row of a feature map: (rows, columns)."""
@@ -167,6 +168,7 @@ class PatchAttention(nn.Module):
         *,
         hidden: Sequence[Tensor] | None = None,
         num_queries: int | None = None,
+        region: Region | None = None,
         record: list[Tensor] | None = None,
     ) -> Tensor:
         """Let the patches of the first ``num_queries`` frames borrow from the patches of all frames.
@@ -175,10 +177,11 @@ class PatchAttention(nn.Module):
             features: ``(B, T, C, h, w)``.
             hidden: per head, the tokens in the hole (:func:`hole_tokens`); None lets every token be borrowed from.
             num_queries: number of leading frames wanted; None wants all.
+            region: what is wanted of their features; None wants all. Only patches that reach it are attended.
             record: if given, receives the attention probabilities of each head.
 
         Returns:
-            ``(B, num_queries, C, h, w)``.
+            ``(B, num_queries, C, h, w)``, or the region of it.
         """
         B, T, C, height, width = features.shape
         wanted = T if num_queries is None else num_queries
@@ -194,22 +197,30 @@ class PatchAttention(nn.Module):
         whole_groups = wanted + -wanted % frames
         query, key, value = maps[:, :whole_groups, ..., :C], maps[..., C : 2 * C], maps[..., 2 * C :]
 
-        merged = maps.new_empty(B, wanted, height, width, C)
+        whole = Region(0, height, 0, width)
+        output_region = whole if region is None else region
+        around = output_region.grown(1, (height, width))  # what the output convolution reads
+        merged = maps.new_empty(B, wanted, around.bottom - around.top, around.right - around.left, C)
         depth = C // len(self.grids)
         for head, grid in enumerate(self.grids):
             channels = slice(head * depth, (head + 1) * depth)
+            patch = (height // grid[0], width // grid[1])
+            asked = around.aligned(*patch)
+            size = (asked.bottom - asked.top, asked.right - asked.left)
+            asked_grid = (size[0] // patch[0], size[1] // patch[1])
+            asking = query[:, :, asked.top : asked.bottom, asked.left : asked.right, channels]
             attended = attend(
-                cut_tokens(query[..., channels], grid=grid, patch_frames=frames),
+                cut_tokens(asking, grid=asked_grid, patch_frames=frames),
                 cut_tokens(key[..., channels], grid=grid, patch_frames=frames),
                 cut_tokens(value[..., channels], grid=grid, patch_frames=frames),
                 hidden=None if hidden is None else hidden[head],
                 query_chunk=self.query_chunk,
                 record=record,
             )
-            pieces = join_tokens(attended, grid=grid, size=(height, width), patch_frames=frames)
-            merged[..., channels] = pieces[:, :wanted]
+            pieces = join_tokens(attended, grid=asked_grid, size=size, patch_frames=frames).movedim(-1, 2)
+            merged[..., channels] = around.of(pieces[:, :wanted], asked).movedim(2, -1)
         output: Tensor = self.output_linear(merged.flatten(0, 1).permute(0, 3, 1, 2))
-        return torch.unflatten(output, 0, (B, wanted))
+        return torch.unflatten(output_region.of(output, around), 0, (B, wanted))
 
 
 class FeedForward(nn.Module):
@@ -218,6 +229,8 @@ class FeedForward(nn.Module):
     Args:
         channels: channels in and out.
     """
+
+    REACH = 3
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -229,7 +242,7 @@ class FeedForward(nn.Module):
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        """Map ``(B, T, C, h, w)`` to the same shape, frame by frame."""
+        """Map ``(B, T, C, h, w)`` to the same shape, frame by frame; an output depends on ``REACH`` places around."""
         output: Tensor = self.conv(features.flatten(0, 1))
         return torch.unflatten(output, 0, features.shape[:2])
 
@@ -257,12 +270,20 @@ class TransformerBlock(nn.Module):
         *,
         hidden: Sequence[Tensor] | None = None,
         num_queries: int | None = None,
+        region: Region | None = None,
         record: list[Tensor] | None = None,
     ) -> Tensor:
         """Map ``(B, T, C, h, w)`` to ``(B, num_queries, C, h, w)``; arguments as :meth:`PatchAttention.forward`."""
-        attended = self.attention(features, hidden=hidden, num_queries=num_queries, record=record)
-        features = _add(features[:, :num_queries], attended)
-        return _add(features, self.feed_forward(features))
+        around = None
+        if region is not None:
+            around = region.grown(self.feed_forward.REACH, (features.shape[-2], features.shape[-1]))
+        attended = self.attention(features, hidden=hidden, num_queries=num_queries, region=around, record=record)
+        features = features[:, :num_queries]
+        if around is None or region is None:
+            features = _add(features, attended)
+            return _add(features, self.feed_forward(features))
+        features = _add(around.of(features), attended)
+        return _add(region.of(features, around), region.of(self.feed_forward(features), around))
 
 
 def _add(features: Tensor, update: Tensor) -> Tensor:
