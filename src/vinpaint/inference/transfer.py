@@ -50,15 +50,10 @@ def arriving(batches: Iterable[Iterable[Tensor]], device: torch.device) -> Itera
 
 
 class _Download:
-    """Frames on their way from a GPU."""
+    """Frames ``(3, H, W)`` on their way from a GPU."""
 
     def __init__(self, frames: Iterable[Tensor]) -> None:
-        self._landing = [
-            torch.empty(frame.shape, dtype=frame.dtype, pin_memory=True).copy_(frame, non_blocking=True)
-            if frame.is_cuda
-            else frame
-            for frame in frames
-        ]
+        self._landing = [_leaving(frame) if frame.is_cuda else frame for frame in frames]
         self._arrived: torch.Event = torch.cuda.Event()  # type: ignore[no-untyped-call]
         self._arrived.record()
 
@@ -67,6 +62,12 @@ class _Download:
         self._arrived.synchronize()
         for frame in self._landing:
             yield frame.clone() if frame.is_pinned() else frame
+
+
+def _leaving(frame: Tensor) -> Tensor:
+    """Where a frame arrives: pinned, its channels side by side as in a picture, for what is stored of it."""
+    landing = torch.empty((*frame.shape[1:], frame.shape[0]), dtype=frame.dtype, pin_memory=True)
+    return landing.copy_(frame.movedim(0, -1), non_blocking=True).movedim(-1, 0)
 
 
 class ReadAhead:
