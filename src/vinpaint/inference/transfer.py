@@ -42,7 +42,7 @@ def arriving(batches: Iterable[Iterable[Tensor]], device: torch.device) -> Itera
         if device.type != "cuda":
             yield from (frame.cpu() for frame in batch)
             continue
-        underway.append(_Download(batch))
+        underway.append(_Download(batch, device))
         if len(underway) > 1:
             yield from underway.popleft().wait()
     for download in underway:
@@ -52,10 +52,9 @@ def arriving(batches: Iterable[Iterable[Tensor]], device: torch.device) -> Itera
 class _Download:
     """Frames ``(3, H, W)`` on their way from a GPU."""
 
-    def __init__(self, frames: Iterable[Tensor]) -> None:
+    def __init__(self, frames: Iterable[Tensor], device: torch.device) -> None:
         self._landing = [_leaving(frame) if frame.is_cuda else frame for frame in frames]
-        self._arrived: torch.Event = torch.cuda.Event()  # type: ignore[no-untyped-call]
-        self._arrived.record()
+        self._arrived = torch.cuda.current_stream(device).record_event()
 
     def wait(self) -> Iterator[Tensor]:
         """The frames, in ordinary memory: whoever collects a clip must not pin all of it."""
