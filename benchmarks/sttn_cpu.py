@@ -2,6 +2,7 @@
 
     python benchmarks/sttn_cpu.py                     # three rounds, a quarter of an hour on an idle machine
     python benchmarks/sttn_cpu.py --rounds 1 --frames 0 --forms plain float32     # block and decoder alone
+    python benchmarks/sttn_cpu.py --count             # operations of the clip, nothing is timed
 
 Every form runs in a process of its own, in turn, round after round; times are CPU seconds, ratios are those within a
 round, and of both the median is shown. ``plain`` is the network as the public code runs it (benchmarks/plain_sttn.py)
@@ -27,13 +28,16 @@ from typing import Any
 import numpy as np
 import torch
 from plain_sttn import PlainSTTN, complete_plainly, moving_clip, plain_block
+from torch.utils.flop_counter import FlopCounterMode
 
 from vinpaint.allocator import keep_freed_memory
 from vinpaint.inference.inpainter import MaskedClip
+from vinpaint.inference.schedule import window_schedule
 from vinpaint.inference.window import WindowInpainter
 from vinpaint.masks import ArrayMasks
 from vinpaint.models.sttn import FEATURE_STRIDE, STTN
 from vinpaint.ops.conversion import to_uint8
+from vinpaint.ops.region import region_of
 from vinpaint.video import ArrayClip
 
 FORMS = ("plain", "plain, kept", "float32", "float32, kept", "bf16, kept")
@@ -96,6 +100,31 @@ def measure(form: str, num_frames: int, size: tuple[int, int], window: int, outp
     return found
 
 
+@torch.no_grad()
+def operations(num_frames: int, size: tuple[int, int]) -> tuple[float, float]:
+    """GFLOP per frame of the clip, with whole frames decoded and with what the holes span alone."""
+    network = STTN().eval().to("meta")
+    height, width = size
+    _, holes = moving_clip(num_frames, height, width)
+    clip = torch.zeros(1, num_frames, 3, height, width, device="meta")
+    masks = torch.from_numpy(holes)[None, :, None].to("meta").float()
+    counted = []
+    for cut in (False, True):
+        with FlopCounterMode(display=False) as counter:
+            encoded = network.encode(clip, masks)
+            for window in window_schedule(num_frames):
+                together = [*window.neighbors, *window.references]
+                features, wanted = encoded[:, together], len(window.neighbors)
+                if not cut:
+                    network.decode(network.transform(features, masks[:, together], num_queries=wanted))
+                    continue
+                region = region_of(torch.from_numpy(holes[together[:wanted]])[:, None])
+                read = network.transform_region(features, masks[:, together], region=region, num_queries=wanted)
+                network.decode_region(read, region=region, size=size)
+        counted.append(counter.get_total_flops() / 1e9 / num_frames)
+    return counted[0], counted[1]
+
+
 def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -104,12 +133,17 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=20, help="of the clip; 0 leaves it out")
     parser.add_argument("--size", default="432x240", help="width x height")
     parser.add_argument("--window", type=int, default=11, help="frames that the block and the decoder are given")
+    parser.add_argument("--count", action="store_true", help="count operations instead")
     parser.add_argument("--measure", nargs=2, metavar=("FORM", "FILE"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     width, height = (int(side) for side in arguments.size.split("x"))
     if arguments.measure:
         form, file = arguments.measure
         print(json.dumps(measure(form, arguments.frames, (height, width), arguments.window, Path(file))))
+        return
+    if arguments.count:
+        whole, cut = operations(arguments.frames, (height, width))
+        print(f"{whole:.0f} GFLOP per frame with whole frames, {cut:.0f} with what the holes span")
         return
     forms = list(dict.fromkeys(["plain", *arguments.forms]))
     runs: dict[str, list[dict[str, float]]] = {form: [] for form in forms}
