@@ -82,6 +82,27 @@ def test_nothing_is_delayed_on_the_cpu() -> None:
     assert [int(frame) for frame in stream] == [1, -1, 2, -2]
 
 
+def test_a_gpu_has_the_next_batch_before_one_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    happened: list[str] = []
+
+    class Download:
+        def __init__(self, batch: list[int], device: torch.device) -> None:
+            self.batch = batch
+
+        def wait(self) -> Iterator[int]:
+            happened.append(f"wait for {self.batch[0]}")
+            yield from self.batch
+
+    def batches() -> Iterator[list[int]]:
+        for number in range(3):
+            happened.append(f"begin {number}")
+            yield [number, -number]
+
+    monkeypatch.setattr("vinpaint.inference.transfer._Download", Download)
+    assert list(arriving(batches(), torch.device("cuda"))) == [0, 0, 1, -1, 2, -2]  # type: ignore[arg-type]
+    assert happened == ["begin 0", "begin 1", "wait for 0", "begin 2", "wait for 1", "wait for 2"]
+
+
 # ---------------------------------------------------------------- memory that runs out
 
 
