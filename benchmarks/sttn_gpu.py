@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import copy
 import json
+import math
 import signal
 import statistics
 import time
@@ -188,20 +189,27 @@ def forms(arguments: argparse.Namespace, network: STTN, clip: MaskedClip, notes:
 def measure(
     listed: list[Form], repeats: int, deadline: float, device: torch.device, notes: list[str]
 ) -> dict[str, Pictures]:
-    """Warm all forms up, then time them in turn until the repeats are done or the time is."""
+    """Run all forms once to warm up, the last first, then time them in turn until the repeats are done or the time is.
+
+    What is known is printed at once: a run that is cut off has not been for nothing.
+    """
     completed: dict[str, Pictures] = {}
-    for form in list(listed):
+    for form in reversed(list(listed)):
+        if time.perf_counter() > deadline:
+            notes.append(f"{form.name}: left out, there was no time")
+            listed.remove(form)
+            continue
         try:
             form.warm_up, completed[form.name] = form.run(device)
+            print(f"{form.name}: first clip in {form.warm_up:.2f} s", flush=True)
         except RuntimeError as error:
-            if form.name in ("plain float32", "float32"):
-                raise
             notes.append(f"{form.name}: failed: {str(error).strip().splitlines()[0][:160]}")
             listed.remove(form)
     for _ in range(repeats):
-        for form in listed:
+        for form in reversed(listed):
             if time.perf_counter() < deadline or not form.seconds:
                 form.seconds.append(form.run(device)[0])
+                print(f"{form.name}: {form.seconds[-1]:.3f} s", flush=True)
     return completed
 
 
@@ -215,7 +223,7 @@ def main() -> None:
     parser.add_argument("--blocks", type=int, default=8)
     parser.add_argument("--chunk", type=int, default=16, help="frames encoded or decoded at a time")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=50, help="after which no repeat is begun, from the start on")
+    parser.add_argument("--seconds", type=float, default=50, help="after which nothing is begun, from the start on")
     parser.add_argument("--compile-limit", type=float, default=25, help="seconds; 0 leaves torch.compile out")
     parser.add_argument("--json", type=Path, help="where all numbers are written to")
     arguments = parser.parse_args()
@@ -229,9 +237,10 @@ def main() -> None:
     clip = MaskedClip(ArrayClip(frames), ArrayMasks(holes))
     notes: list[str] = []
     rate = matmul_rate(device)
+    print(f"bf16 product {rate:.0f} TFLOP/s", flush=True)
     listed = forms(arguments, network, clip, notes)
     with FlopCounterMode(display=False) as counter:
-        listed[1].run(device)
+        next(form for form in listed if form.name == "bf16").run(device)
     tflop = counter.get_total_flops() / 1e12
     completed = measure(listed, arguments.repeats, began + arguments.seconds, device, notes)
 
@@ -243,11 +252,12 @@ def main() -> None:
     )  # fmt: skip
     print(f"| {' | '.join(columns)} |\n| --- |{' ---: |' * (len(columns) - 1)}")
     record = []
-    base = statistics.median(listed[0].seconds)
-    exact = completed["float32"].astype(np.int16)
+    plain = next((form for form in listed if form.name == "plain float32"), None)
+    base = statistics.median(plain.seconds) if plain else math.nan
+    levels = {name: frames[holes].astype(np.int16) for name, frames in completed.items()}
     for form in listed:
         seconds = statistics.median(form.seconds)
-        off = np.abs(completed[form.name][holes].astype(np.int16) - exact[holes])
+        off = np.abs(levels[form.name] - levels.get("float32", np.nan))
         row = {
             "form": form.name,
             "frames_per_second": arguments.frames / seconds,
@@ -256,18 +266,19 @@ def main() -> None:
             "share_of_product": tflop / seconds / rate,
             "peak_mib": form.peak_mib,
             "mean_levels_off": float(off.mean()),
-            "most_levels_off": int(off.max()),
+            "most_levels_off": float(off.max()),
             "warm_up_seconds": form.warm_up,
             "seconds": form.seconds,
         }
         record.append(row)
         print(
             f"| {form.name} | {row['frames_per_second']:.1f} | {row['over_plain']:.2f} | {row['spread']:.2f} "
-            f"| {100 * tflop / seconds / rate:.1f} | {form.peak_mib:.0f} | {off.mean():.3f} (most {off.max()}) "
+            f"| {100 * tflop / seconds / rate:.1f} | {form.peak_mib:.0f} | {off.mean():.3f} (most {off.max():.0f}) "
             f"| {form.warm_up:.1f} |"
         )
     notes.append(f"{1000 * tflop / arguments.frames:.0f} GFLOP per output frame as the engine runs them")
-    print("\n" + "\n".join(notes) + f"\n{len(listed[0].seconds)} repeats; {time.perf_counter() - began:.0f} s in all")
+    repeats = max((len(form.seconds) for form in listed), default=0)
+    print("\n" + "\n".join(notes) + f"\n{repeats} repeats; {time.perf_counter() - began:.0f} s in all")
     if arguments.json:
         record_all = {
             "device": name, "torch": torch.__version__, "frames": arguments.frames, "size": arguments.size,
