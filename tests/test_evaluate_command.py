@@ -292,9 +292,9 @@ def test_a_failing_clip_of_a_process_names_itself(run: Runner) -> None:
 
 @pytest.mark.slow
 def test_what_keeps_every_process_from_starting_is_one_line(run: Runner) -> None:
-    outcome = run(main, "model=sttn_small", *TINY, "processes=2")
+    outcome = run(main, "model=cpnet_small", *TINY, "processes=2")
     assert outcome.status == 2
-    assert "model=sttn_small needs weights" in outcome.err
+    assert "model=cpnet_small needs weights" in outcome.err
     assert outcome.err.count("\n") == 1
 
 

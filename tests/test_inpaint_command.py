@@ -157,7 +157,7 @@ def test_an_interruption_leaves_nothing(run: Runner, truth: np.ndarray, monkeypa
         (["input=notes.mp4", "masks=[0,0,2,2]"], "notes.mp4"),
         (["input=hollow", "masks=[0,0,2,2]"], "hollow"),
         (["input=frames", "masks=[0,0,2,2]", "output=done.gif"], "cannot write .gif"),
-        (["input=frames", "masks=[0,0,2,2]", "model=sttn"], "model=sttn needs weights="),
+        (["input=frames", "masks=[0,0,2,2]", "model=cpnet"], "model=cpnet needs weights="),
         (["input=frames", "masks=[0,0,2,2]", "weights=w.pth"], "model=telea has no weights to load"),
         (["input=frames", "masks=[0,0,2,2]", "dilaton=2"], "did you mean dilation"),
         (["input=frames", "masks=[0,0,2,2]", "model=flow_gided"], "did you mean flow_guided"),
