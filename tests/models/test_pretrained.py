@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import pickle
 import socket
@@ -17,6 +18,8 @@ from vinpaint.errors import UserError
 from vinpaint.models.pretrained import CheckpointError, load_pretrained, load_weights, read_state
 from vinpaint.models.sttn import STTN
 from vinpaint.models.t_patch_gan import TPatchGAN
+
+WHOLE = {"README.md", "config.json", "model.safetensors"}
 
 
 def small(**options: Any) -> STTN:
@@ -60,6 +63,27 @@ def test_a_folder_holds_plain_files(tmp_path: Path) -> None:
     assert config["channels"] == 8
     assert config["patch_sizes"] == [[60, 108], [20, 36], [10, 18], [5, 9]]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["README.md", "config.json", "model.safetensors"]
+
+
+def test_a_model_that_cannot_be_written_leaves_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = small(), small(num_blocks=2)
+    first.save_pretrained(tmp_path / "out")
+    (tmp_path / "out" / "README.md").write_text("mine")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("safetensors.torch.save_file", full)
+    with pytest.raises(CheckpointError, match=r"cannot be written .*No space left on device.*; make room"):
+        second.save_pretrained(tmp_path / "out")
+    monkeypatch.undo()
+    assert {path.name for path in (tmp_path / "out").iterdir()} == WHOLE
+    assert same(load_pretrained(tmp_path / "out"), first)
+    (tmp_path / "out" / ".abcdef.partial").mkdir()  # of a process that was killed
+    second.save_pretrained(tmp_path / "out")
+    assert same(load_pretrained(tmp_path / "out"), second)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == WHOLE
+    assert (tmp_path / "out" / "README.md").read_text() == "mine"
 
 
 def test_constructor_arguments_can_be_overruled(tmp_path: Path) -> None:

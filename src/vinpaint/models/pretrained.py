@@ -8,6 +8,8 @@ import json
 import os
 import pickle
 import re
+import shutil
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -37,6 +39,8 @@ Part = Literal["generator", "discriminator"]
 M = TypeVar("M", bound="PretrainedModel")
 N = TypeVar("N", bound=nn.Module)
 
+_CARD_FILE = "README.md"
+_PARTIAL = ".partial"
 _PUBLIC_WRAPPERS = {"generator": "netG", "discriminator": "netD"}
 
 
@@ -62,17 +66,34 @@ class PretrainedModel(
     arguments, so they must be plain numbers, strings and lists.
     """
 
-    def _save_pretrained(self, save_directory: Path) -> None:
-        from safetensors.torch import save_file
+    def save_pretrained(self, save_directory: str | Path, **options: Any) -> str | None:
+        """Save the model into a folder; one that is there keeps its card, and its model until the new one is written.
 
-        state = {key: value.detach().contiguous() for key, value in self.state_dict().items()}
-        weights = save_directory / WEIGHTS_FILE
-        partial = weights.with_suffix(".partial")
-        save_file(state, partial, metadata={"format": "pt"})
-        arguments = self._hub_mixin_config
-        config = {"architecture": type(self).__name__, **(arguments if isinstance(arguments, dict) else {})}
-        (save_directory / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n")
-        os.replace(partial, weights)
+        Args:
+            save_directory: the folder, made if it is missing.
+            **options: those of the hub mixin (``push_to_hub``, ``repo_id`` …).
+
+        Returns:
+            The address of the commit if the model was pushed to the hub.
+
+        Raises:
+            CheckpointError: if the weights cannot be written.
+        """
+        folder = Path(save_directory)
+        folder.mkdir(parents=True, exist_ok=True)
+        options.setdefault("repo_id", folder.name)
+        for abandoned in folder.glob(f".*{_PARTIAL}"):  # by a process that was killed
+            shutil.rmtree(abandoned, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=".", suffix=_PARTIAL, dir=folder) as partial:
+            address: str | None = super().save_pretrained(partial, **options)
+            for written in sorted(Path(partial).iterdir()):  # the configuration before the weights
+                if written.name != _CARD_FILE or not (folder / _CARD_FILE).exists():
+                    os.replace(written, folder / written.name)
+        return address
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        write_config(save_directory, self)
+        write_weights(save_directory / WEIGHTS_FILE, self.state_dict())
 
     @classmethod
     def from_pretrained(cls: type[M], pretrained_model_name_or_path: str | Path, **options: Any) -> M:
@@ -150,6 +171,30 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
+def write_config(folder: Path, network: nn.Module, **facts: Any) -> None:
+    """Write the ``config.json`` of a network: its class, its constructor's arguments and further facts."""
+    arguments = network._hub_mixin_config if isinstance(network, PretrainedModel) else {}
+    config = {"architecture": type(network).__name__, **(arguments if isinstance(arguments, dict) else {}), **facts}
+    (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def write_weights(path: Path, state: Mapping[str, Tensor]) -> None:
+    """Write named tensors as safetensors.
+
+    Raises:
+        CheckpointError: if there is no room, or they cannot be written for another reason.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    try:
+        save_file({k: v.detach().contiguous() for k, v in state.items()}, path, metadata={"format": "pt"})
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"weights {path}: cannot be written ({error}); make room or choose another place"
+        ) from error
+
+
 def file_digest(path: Path) -> str:
     """SHA-256 of a file in hexadecimal digits."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -167,7 +212,7 @@ def check_digest(path: Path) -> None:
     if wanted is not None and (found := file_digest(path)) != wanted:
         raise CheckpointError(
             f"weights {path} are not the released ones (sha256 {found[:12]}…, expected {str(wanted)[:12]}…): "
-            "install the library again"
+            "install the library again, or convert or save them again"
         )
 
 
