@@ -116,6 +116,7 @@ def wheel(session: nox.Session) -> None:
     session.run("vinpaint-evaluate", "data=procedural", "data.val.num_clips=1", env=OFFLINE)
     session.run("vinpaint-report", "outputs", env=OFFLINE)  # its page is made from files that the wheel must carry
     session.run("vinpaint-train", "--help", silent=True)
+    session.run("vinpaint-weights")
 
 
 @nox.session

@@ -33,7 +33,7 @@ FRONT = {  # these may import anything
     *("allocator", "benchmark", "benchmark_case", "benchmark_roofline", "benchmark_tables"),
     *("config", "command", "api", "inpaint", "inpaint_jobs", "train", "evaluate"),
     *("evaluation_job", "evaluation_pictures", "evaluation_records", "evaluation_tables", "evaluation_workers"),
-    *("job_record", "published_rows", "sweeps", "protocols", "provenance", "report", "reporting"),
+    *("job_record", "published_rows", "sweeps", "protocols", "provenance", "report", "reporting", "weights_command"),
 }
 
 # Libraries that only the named rooms may import, at any depth of a file.

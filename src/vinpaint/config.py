@@ -122,7 +122,7 @@ def explain(error: Exception, config_name: str, overrides: Sequence[str]) -> Con
     message = str(error)
     if match := re.search(r"Could not (?:find|load) '([\w/]+)/([\w.-]+)'", message):
         group, option = match.groups()
-        return ConfigError(f"{group}={option}: no such option{_nearest(option, options(group))}")
+        return ConfigError(f"{group}={option}: no such option{nearest(option, options(group))}")
     for table in (o.removeprefix("sweep=") for o in overrides if o.startswith("sweep=")):
         if (file := CONFIG_DIR / "sweep" / f"{table}.yaml").is_file():
             made_by = OmegaConf.load(file).sweep.command
@@ -135,7 +135,7 @@ def explain(error: Exception, config_name: str, overrides: Sequence[str]) -> Con
             known = list(keys(compose(config_name, valid))) if len(valid) < len(overrides) else []
         except ConfigError as other:
             return other
-        return ConfigError(f"{key}: no such option of vinpaint-{config_name}{_nearest(key, known + groups())}")
+        return ConfigError(f"{key}: no such option of vinpaint-{config_name}{nearest(key, known + groups())}")
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     cause = error.__cause__
     if isinstance(cause, OmegaConfBaseException):
@@ -143,8 +143,13 @@ def explain(error: Exception, config_name: str, overrides: Sequence[str]) -> Con
     return ConfigError("; ".join(lines) or type(error).__name__)
 
 
-def _nearest(name: str, known: Sequence[str]) -> str:
-    """Phrase the likeliest meant names, by the whole dotted name or by its last part."""
+def nearest(name: str, known: Sequence[str]) -> str:
+    """Phrase which names were probably meant, as the end of a message.
+
+    Args:
+        name: what was given.
+        known: the names there are; by the whole dotted name or by its last part.
+    """
     last = name.rpartition(".")[2]
     by_last = {candidate.rpartition(".")[2]: candidate for candidate in reversed(known)}
     found = difflib.get_close_matches(name, known, n=3, cutoff=0.6)

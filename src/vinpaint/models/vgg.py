@@ -8,10 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from vinpaint.errors import UserError
+from vinpaint.models.pretrained import read_state
 from vinpaint.models.untrained import RANDOM_WEIGHTS, seeded
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+FETCH = "fetch torchvision's VGG-16 for ImageNet, https://download.pytorch.org/models/vgg16-397923af.pth"
+
 CHANNELS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 """Output channels of the 3x3 convolutions of each stage; a 2x2 maximum closes a stage."""
 
@@ -53,34 +56,26 @@ class VGG16Features(nn.Module):
         """Build the features with trained weights.
 
         Args:
-            path: a state dict of VGG-16 (``.pth`` or ``.safetensors``); classifier and later layers are ignored.
-                ``random`` draws untrained layers, the same at every start, to try a run.
+            path: a state dict of VGG-16 (``.pth`` or ``.safetensors``), or a folder that ``vinpaint-weights`` made of
+                one; classifier and later layers are ignored. ``random`` draws untrained layers, the same at every
+                start, to try a run.
             num_stages: as in the constructor.
 
         Raises:
             UserError: if there is no such file, or if it holds something else than VGG-16 weights.
+            CheckpointError: if it is no checkpoint, or holds pickled code.
         """
         if str(path) == RANDOM_WEIGHTS:
             return seeded(lambda: cls(num_stages))
         path = Path(path).expanduser()
-        if not path.is_file():
+        if not path.exists():
             raise UserError(
-                f"VGG-16 weights {path}: no such file; save an ImageNet VGG-16 state dict there, or train without the "
-                "perceptual and style losses"
+                f"VGG-16 weights {path}: no such file; {FETCH}, or train without the perceptual and style losses"
             )
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+        state = read_state(path)
         model = cls(num_stages)
         wanted = model.state_dict()
-        missing = [
-            key
-            for key, value in wanted.items()
-            if not isinstance(state, dict) or key not in state or state[key].shape != value.shape
-        ]
+        missing = [key for key, value in wanted.items() if key not in state or state[key].shape != value.shape]
         if missing:
             raise UserError(
                 f"VGG-16 weights {path}: {len(missing)} of {len(wanted)} tensors are absent or of another size (first: "
