@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from vinpaint.config import ALLOW_TARGETS
+
 TINY_TRAINING = (
     "experiment=smoke",
     "progress=false",
@@ -41,6 +43,7 @@ class Runner:
         self._capsys = capsys
         monkeypatch.chdir(folder)
         monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+        monkeypatch.setenv(ALLOW_TARGETS, "")  # what one command is allowed is nothing to the next test
 
     def __call__(self, main: Callable[[], None], *arguments: str) -> Outcome:
         self._monkeypatch.setattr(sys, "argv", ["vinpaint", *arguments])

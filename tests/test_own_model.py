@@ -52,7 +52,7 @@ defaults:
 val:
   seed: 77
 """
-SMALL = ("--config-dir", "own", "model=blur", "progress=false")
+SMALL = ("--config-dir", "own", "model=blur", "progress=false", "allow_targets=[somebody]")
 
 
 @pytest.fixture
@@ -82,6 +82,16 @@ def test_it_trains_and_is_measured_in_a_sweep(own: Runner) -> None:
     table = (own.folder / "sweep" / "table.md").read_text()
     assert "| blur " in table
     assert "model.network.width=6" in table
+
+
+def test_it_runs_only_where_its_package_is_allowed(own: Runner) -> None:
+    unasked = [argument for argument in SMALL if not argument.startswith("allow_targets")]
+    outcome = own(train.main, *unasked, "scale=smoke")
+    assert outcome.status == 2
+    assert outcome.err.count("\n") == 1, outcome.err
+    assert "somebody.models.Blur is no class of vinpaint" in outcome.err
+    assert "add allow_targets=[somebody]" in outcome.err
+    assert "somebody" not in sys.modules, "nothing of the package ran"
 
 
 @pytest.mark.slow

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
-from hydra.utils import get_class
 from numpy.typing import NDArray
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from vinpaint.config import ConfigError, build, compose, options
+from vinpaint.config import ConfigError, build, compose, options, target_of
 from vinpaint.inference.finished_frames import FinishedFrames
 from vinpaint.inference.inpainter import Inpainter, MaskedClip, ResumableInpainter
 from vinpaint.inference.window import WindowInpainter
@@ -259,8 +258,12 @@ def _untrained(node: DictConfig) -> nn.Module:
 
 def _network(node: DictConfig, weights: PathLike) -> nn.Module:
     """Build the network of a model with its weights; a released folder also says what the network looks like."""
-    target = get_class(str(node.network._target_))
-    if issubclass(target, PretrainedModel) and (Path(weights).expanduser() / CONFIG_FILE).is_file():
+    target = target_of(node.network)
+    if (
+        inspect.isclass(target)
+        and issubclass(target, PretrainedModel)
+        and (Path(weights).expanduser() / CONFIG_FILE).is_file()
+    ):
         return target.from_pretrained(weights, **_switched(target, node.network))
     return load_weights(cast(nn.Module, build(node.network)), weights)
 
@@ -280,7 +283,7 @@ def _switched(target: type[PretrainedModel], node: DictConfig) -> dict[str, Any]
     """
     parameters = inspect.signature(target).parameters
     differ = {key: node[key] for key in getattr(target, "SWITCHES", ()) if node.get(key) != parameters[key].default}
-    built: dict[str, Any] = build({"_target_": "builtins.dict", **differ})
+    built: dict[str, Any] = build(differ)
     return built
 
 

@@ -20,10 +20,12 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from vinpaint.allocator import keep_freed_memory
-from vinpaint.config import CONFIG_DIR, explain, groups, options
+from vinpaint.config import CONFIG_DIR, ConfigError, allow_targets, explain, groups, options
 from vinpaint.errors import UserError
 
 Task = Callable[[DictConfig], Any]
+
+_PERMISSION = "allow_targets"
 
 
 def run_folder(resume: str | None, fresh: str) -> str:
@@ -64,6 +66,7 @@ def command(config_name: str) -> Callable[[Task], Callable[[], None]]:
             # Hydra's parser refuses a flag between two overrides; a person may put -m anywhere.
             flags = [argument for argument in sys.argv[1:] if argument in ("-m", "--multirun")]
             sys.argv[1:] = flags + [argument for argument in sys.argv[1:] if argument not in flags]
+            _take_permissions(config_name)
             arguments = sys.argv[1:]
             if arguments in (["--help"], ["-h"]):
                 print(help_text(config_name, inspect.getdoc(task) or ""))
@@ -87,6 +90,18 @@ def command(config_name: str) -> Callable[[Task], Callable[[], None]]:
         return main
 
     return decorate
+
+
+def _take_permissions(config_name: str) -> None:
+    """Heed ``allow_targets=`` of the command line; Hydra never sees it, so that no file can hold it."""
+    given = [argument for argument in sys.argv[1:] if argument.startswith(f"{_PERMISSION}=")]
+    sys.argv[1:] = [argument for argument in sys.argv[1:] if argument not in given]
+    for argument in given:
+        names = argument.removeprefix(f"{_PERMISSION}=").strip("[]").split(",")
+        try:
+            allow_targets(name.strip() for name in names)
+        except ConfigError as error:
+            _fail(config_name, str(error))
 
 
 def _one_line(error: Exception) -> str:
@@ -124,6 +139,7 @@ def help_text(config_name: str, introduction: str) -> str:
         "  * default. More:",
         f"    vinpaint-{config_name} … --cfg job            print the whole composed configuration and stop",
         f"    vinpaint-{config_name} -m key=a,b …           run once per value (Hydra multirun)",
+        f"    vinpaint-{config_name} {_PERMISSION}=[my_package] …   let configurations name classes of your package",
         f'    eval "$(vinpaint-{config_name} -sc install=bash)"   completion of keys and options in this shell',
     ]
     return "\n".join(lines)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import importlib
+import inspect
+import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, InstantiationException
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from vinpaint.errors import UserError
@@ -31,6 +34,21 @@ def _config_dir() -> Path:
 
 CONFIG_DIR = _config_dir()
 """The configuration folder: ``vinpaint/conf`` inside a wheel, ``conf/`` at the top of a repository checkout."""
+
+
+LIBRARIES = ("vinpaint", "torch", "lightning", "torchmetrics", "kornia")
+"""Packages whose classes a configuration may name as ``_target_``."""
+
+ALLOW_TARGETS = "VINPAINT_ALLOW_TARGETS"
+"""Environment variable with further packages, separated by commas: all that is in them may be a ``_target_``.
+
+It is no key of a configuration, so that no file can allow itself anything, and child processes inherit it.
+"""
+
+_FUNCTIONS = (
+    "vinpaint.callbacks.wandb_logger",
+    "vinpaint.data.davis.names_2016",
+)  # of the libraries; else classes only
 
 
 def compose(config_name: str, overrides: Sequence[str] = (), *, folders: Sequence[str] = ()) -> DictConfig:
@@ -61,6 +79,47 @@ def compose(config_name: str, overrides: Sequence[str] = (), *, folders: Sequenc
             GlobalHydra.instance().initialize(active)
 
 
+def allow_targets(packages: Iterable[str]) -> None:
+    """Let configurations of this process and of those it starts name what is in further packages.
+
+    Args:
+        packages: their dotted names, such as ``["my_package"]``.
+
+    Raises:
+        ConfigError: if one is no name of a package.
+    """
+    wanted = list(packages)
+    for package in wanted:
+        if not all(part.isidentifier() for part in package.split(".")):
+            raise ConfigError(f"allow_targets={package}: expected names of packages, as in allow_targets=[my_package]")
+    os.environ[ALLOW_TARGETS] = ",".join(dict.fromkeys([*_allowed(), *wanted]))
+
+
+def target_of(node: DictConfig) -> Any:
+    """Look up what the ``_target_`` of a node names, without calling it.
+
+    Returns:
+        A class of the libraries or anything of a package that the user allowed.
+
+    Raises:
+        ConfigError: if it is neither, whatever name leads to it, or does not exist.
+    """
+    name, allowed = str(node["_target_"]), _allowed()
+    package = name.partition(".")[0]
+    if not _is_in(name, [*LIBRARIES, *allowed]):
+        raise ConfigError(_not_allowed(name, package))
+    try:
+        found = _locate(name)
+    except Exception as error:  # importing runs the code of the package
+        raise ConfigError(f"{name}: {' '.join(str(error).split())}") from error
+    origin = str(getattr(found, "__module__", None) or type(found).__module__)
+    if not _is_in(origin, [*LIBRARIES, *allowed]):
+        raise ConfigError(_not_allowed(f"{name} (of {origin})", origin.partition(".")[0]))
+    if not _is_in(origin, allowed) and not inspect.isclass(found) and name not in _FUNCTIONS:
+        raise ConfigError(_not_allowed(name, package))
+    return found
+
+
 def build(node: DictConfig | dict[str, Any], **arguments: Any) -> Any:
     """Turn a node with a ``_target_`` into the object it names.
 
@@ -73,8 +132,11 @@ def build(node: DictConfig | dict[str, Any], **arguments: Any) -> Any:
 
     Raises:
         UserError: the one the target raised, unwrapped.
-        ConfigError: if the arguments do not fit the target's signature or the target cannot be imported.
+        ConfigError: if a target may not be named (see :func:`target_of`) or cannot be imported, or if the arguments
+            do not fit its signature.
     """
+    for targeted in _targeted(node):
+        target_of(targeted)
     try:
         return instantiate(node, _convert_="all", **arguments)
     except InstantiationException as error:
@@ -86,6 +148,44 @@ def build(node: DictConfig | dict[str, Any], **arguments: Any) -> Any:
             reason = str(cause or error).strip().splitlines()[0]
             raise ConfigError(f"{target}: {reason}") from error
         raise cause from error
+
+
+def _targeted(node: Any) -> Iterator[Any]:
+    """Every node that names a target, at any depth, interpolations followed."""
+    if isinstance(node, Mapping | DictConfig):
+        if "_target_" in node:
+            yield node
+        children = [key for key in node if not (OmegaConf.is_config(node) and OmegaConf.is_missing(node, key))]
+        for key in children:
+            yield from _targeted(node[key])
+    elif isinstance(node, list | tuple | ListConfig):
+        for child in node:
+            yield from _targeted(child)
+
+
+def _allowed() -> list[str]:
+    return [package for package in os.environ.get(ALLOW_TARGETS, "").split(",") if package]
+
+
+def _is_in(name: str, packages: Iterable[str]) -> bool:
+    return any(name == package or name.startswith(f"{package}.") for package in packages)
+
+
+def _not_allowed(name: str, package: str) -> str:
+    return (
+        f"_target_: {name} is no class of {', '.join(LIBRARIES)}: a configuration may run nothing else unless you "
+        f"allow it; where you trust {package}, add allow_targets=[{','.join([*_allowed(), package])}]"
+    )
+
+
+def _locate(name: str) -> Any:
+    """Find what a dotted name stands for in the order in which Hydra looks: an attribute before a module."""
+    first, *rest = name.split(".")
+    found, path = importlib.import_module(first), first
+    for part in rest:
+        path = f"{path}.{part}"
+        found = getattr(found, part) if hasattr(found, part) else importlib.import_module(path)
+    return found
 
 
 def keys(node: Any, prefix: str = "") -> Iterator[str]:

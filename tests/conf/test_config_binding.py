@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hydra.utils import get_object
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from vinpaint.command import _used_groups
-from vinpaint.config import CONFIG_DIR, ConfigError, build, compose, keys, options
+from vinpaint.config import CONFIG_DIR, ConfigError, build, compose, keys, options, target_of
 
 COMMANDS = sorted(path.stem for path in CONFIG_DIR.glob("*.yaml"))
 
@@ -42,7 +41,7 @@ def nodes(config: Any, path: str = "") -> Iterator[tuple[str, DictConfig]]:
 
 
 def assert_binds(path: str, node: DictConfig) -> None:
-    target = get_object(str(node._target_))
+    target = target_of(node)
     parameters = inspect.signature(target).parameters
     given = {str(key) for key in node if not str(key).startswith("_")}
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())

@@ -20,6 +20,12 @@ _NAMES_2016 = (
 DAVIS_2016 = tuple(_NAMES_2016.split())
 """The 50 clips of DAVIS 2016, on which FuseFormer, E2FGVI and ProPainter report."""
 
+
+def names_2016() -> tuple[str, ...]:
+    """Name the clips of DAVIS 2016, for configurations."""
+    return DAVIS_2016
+
+
 DavisSplit = Literal["2016", "2017_train", "2017_val", "2017_trainval", "train", "test"]
 
 _IMAGE_SETS: dict[str, tuple[str, ...]] = {
