@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import errno
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import lightning as L
 import pytest
 import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader
 
 from tiny_training import OnBatchEnd, TinyGenerator, tiny_batch, tiny_module, tiny_trainer
@@ -13,6 +16,7 @@ from vinpaint.batch import VideoBatch
 from vinpaint.errors import UserError
 from vinpaint.models.vgg import VGG16Features
 from vinpaint.training import Completion, DivergedError, Game, Optimization, STTNModule
+from vinpaint.training.kept_batch import read_kept_batch
 from vinpaint.training.micro_batches import split_batch
 
 
@@ -170,14 +174,74 @@ def test_what_lies_under_the_hole_does_not_reach_the_completion() -> None:
     assert torch.equal(first[outside], batch["frames"][outside])
 
 
-def test_a_loss_that_is_no_number_stops_before_the_weights_are_touched() -> None:
+def test_a_loss_that_is_no_number_stops_before_the_weights_are_touched(tmp_path: Path) -> None:
     module = tiny_module()
     with torch.no_grad():
         module.generator.layers[0].bias[0] = float("nan")
     before = weights(module)
     with pytest.raises(DivergedError, match=r"update 0: loss discriminator_fake is nan; lower learning_rate"):
-        fit(module, [tiny_batch()])
+        fit(module, [tiny_batch()], default_root_dir=tmp_path)
     assert torch.equal(torch.nan_to_num(weights(module)), torch.nan_to_num(before))
+
+
+def test_the_batch_that_broke_training_is_kept_and_breaks_it_again(tmp_path: Path) -> None:
+    broken = tiny_batch()
+    broken["frames"][2, 1] = float("nan")
+    good = tiny_batch()
+    checkpoints = ModelCheckpoint(tmp_path / "checkpoints", filename="last", every_n_train_steps=1)
+    options: dict[str, Any] = {"enable_checkpointing": True, "callbacks": [checkpoints], "default_root_dir": tmp_path}
+    with pytest.raises(DivergedError, match=r"update 2: .*the batch is kept in .*") as caught:
+        fit(tiny_module(), [good, good, broken, good], **options)
+    assert "\n" not in str(caught.value)
+    (file,) = tmp_path.glob("*.safetensors")
+    assert str(caught.value).endswith(str(file))
+    kept = read_kept_batch(file)
+    assert kept["name"] == broken["name"]
+    torch.testing.assert_close(kept["frames"], broken["frames"], rtol=0, atol=0, equal_nan=True)
+    assert torch.equal(kept["masks"], broken["masks"])
+    saved = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
+    assert saved["global_step"] == 2
+    assert all(value.isfinite().all() for value in saved["state_dict"].values())
+    with pytest.raises(DivergedError, match="update 0"):
+        fit(tiny_module(), [kept], default_root_dir=tmp_path)
+
+
+def test_a_disk_without_room_does_not_hide_that_training_broke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = tiny_batch()
+    broken["frames"][0] = float("nan")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(DivergedError, match=r"update 0: loss .* could not be kept .*No space left on device"):
+        fit(tiny_module(), [broken], default_root_dir=tmp_path)
+
+
+def test_weights_that_are_no_numbers_replace_no_checkpoint(tmp_path: Path) -> None:
+    def break_it(module: STTNModule, _: Any) -> None:
+        if module.trainer.global_step == 3:
+            module.generator.layers[2].bias.data[1] = float("inf")
+
+    checkpoints = ModelCheckpoint(tmp_path, filename="last", every_n_train_steps=1, enable_version_counter=False)
+    callbacks = [OnBatchEnd(break_it), checkpoints]
+    with pytest.raises(
+        DivergedError, match=r"update 3: weight generator\.layers\.2\.bias is not finite, so no checkpoint"
+    ):
+        fit(
+            tiny_module(), [tiny_batch()] * 5, enable_checkpointing=True, callbacks=callbacks, default_root_dir=tmp_path
+        )
+    saved = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    assert saved["global_step"] == 2
+    assert all(value.isfinite().all() for value in saved["state_dict"].values())
+
+
+@pytest.mark.parametrize("content", [b"", b"text" * 10])
+def test_what_is_no_kept_batch_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "batch.safetensors").write_bytes(content)
+    with pytest.raises(UserError, match="no kept batch") as caught:
+        read_kept_batch(tmp_path / "batch.safetensors")
+    assert "\n" not in str(caught.value)
 
 
 def test_a_batch_out_of_range_is_refused_at_the_first_step() -> None:

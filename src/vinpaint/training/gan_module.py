@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -22,13 +23,14 @@ from vinpaint.batch import VideoBatch, check_batch
 from vinpaint.errors import UserError
 from vinpaint.losses import AdversarialLoss, gradient_penalty
 from vinpaint.ops.compositing import composite
+from vinpaint.training.kept_batch import keep_batch
 from vinpaint.training.micro_batches import add_values, share_of, split_batch
 from vinpaint.training.random_state import RandomState, capture_random_state, restore_random_state
 from vinpaint.training.recipe import Game, Optimization
 
 
 class DivergedError(UserError):
-    """A loss that is no longer a number; raised before it reaches the weights."""
+    """A loss or a weight that is no longer a number; raised before it reaches the weights or a checkpoint."""
 
 
 @dataclass
@@ -127,6 +129,12 @@ class GANModule(LightningModule):
         if self.trainer.global_step == 0:
             check_batch(batch)  # once: its reductions would stall a GPU at every step
         batch = self.draw(batch)
+        try:
+            return self._update(batch)
+        except DivergedError as error:
+            raise DivergedError(f"{error}; {self._keep(batch)}") from error
+
+    def _update(self, batch: VideoBatch) -> dict[str, Tensor]:
         generator_optimizer, *others = self._optimizers()
         for optimizer in others:
             # Lightning counts a step of every optimizer; only the generator's shall count as one.
@@ -170,6 +178,16 @@ class GANModule(LightningModule):
         self.log("train/learning_rate", rate, batch_size=len(batch["name"]))
         self._random_state = capture_random_state()
         return logged
+
+    def _keep(self, batch: VideoBatch) -> str:
+        """Leave a batch beside the run; a phrase that says where."""
+        name = f"diverged_update{self.trainer.global_step}_rank{self.global_rank}.safetensors"
+        path = Path(self.trainer.default_root_dir) / name
+        try:
+            keep_batch(batch, path)
+        except OSError as error:
+            return f"the batch could not be kept ({error})"
+        return f"the batch is kept in {path}"
 
     def _detached(self, part: VideoBatch, measures: dict[str, Tensor]) -> Completion:
         with torch.no_grad():
@@ -283,7 +301,17 @@ class GANModule(LightningModule):
             restore_random_state(self._random_state)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the random state of every process."""
+        """Keep the random state of every process.
+
+        Raises:
+            DivergedError: if a weight is no number; the checkpoint of an earlier update stays as it is.
+        """
+        for key, value in self.state_dict().items():
+            if value.is_floating_point() and not value.isfinite().all():
+                raise DivergedError(
+                    f"update {self.trainer.global_step}: weight {key} is not finite, so no checkpoint is written; go "
+                    "on from the one before with a lower learning_rate, or set max_gradient_norm"
+                )
         states: list[Any] = [self._random_state]
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             states = [None] * torch.distributed.get_world_size()
