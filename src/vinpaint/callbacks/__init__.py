@@ -1,5 +1,6 @@
 """What happens beside training: measuring, averaging, showing and saving."""
 
+from vinpaint.callbacks.checkpoint_files import CheckpointFiles
 from vinpaint.callbacks.clip_logger import ClipLogger
 from vinpaint.callbacks.ema import EMA, averaged_weights
 from vinpaint.callbacks.evaluation_logger import log_evaluation
@@ -10,6 +11,7 @@ from vinpaint.callbacks.weights_exporter import WeightsExporter
 
 __all__ = [
     "EMA",
+    "CheckpointFiles",
     "ClipLogger",
     "ProgressBar",
     "VideoMetrics",

@@ -1,0 +1,48 @@
+"""Checkpoints that are replaced whole."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+
+from vinpaint.errors import UserError
+
+
+class CheckpointFiles(TorchCheckpointIO):
+    """Writes a checkpoint beside its name and moves it there when it is whole.
+
+    Whatever happens meanwhile (a killed process, a full disk), the checkpoint before stays readable. Lightning's own
+    writer goes through the machine's folder for temporary files, and what is moved from there to another file system
+    is copied over the checkpoint before.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None
+    ) -> None:
+        """Write a checkpoint.
+
+        Args:
+            checkpoint: what ``torch.save`` can write.
+            path: a file of this machine.
+            storage_options: none are known.
+
+        Raises:
+            UserError: if there is no room, or it cannot be written for another reason.
+        """
+        if storage_options is not None:
+            raise TypeError(f"storage_options={storage_options}: {type(self).__name__} knows none")
+        file = Path(path)
+        partial = file.with_name(f".{file.name}.partial")
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with partial.open("wb") as opened:  # given a name, torch.save would not say that the disk is full
+                torch.save(checkpoint, opened)
+            os.replace(partial, file)
+        except OSError as error:
+            raise UserError(f"{file}: cannot be written ({error}); the one before is kept; make room") from error
+        finally:
+            partial.unlink(missing_ok=True)

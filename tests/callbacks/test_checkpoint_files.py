@@ -1,0 +1,56 @@
+"""Checkpoints are replaced whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import lightning as L
+import pytest
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from torch.utils.data import DataLoader
+
+from tiny_training import tiny_batch, tiny_module, tiny_trainer
+from vinpaint.callbacks import CheckpointFiles
+from vinpaint.config import compose
+from vinpaint.errors import UserError
+
+
+def fit(folder: Path, **options: Any) -> L.Trainer:
+    last = ModelCheckpoint(folder, filename="last", every_n_train_steps=1, enable_version_counter=False)
+    trainer = tiny_trainer(
+        folder, callbacks=[last], enable_checkpointing=True, plugins=[CheckpointFiles()], max_steps=3, **options
+    )
+    trainer.fit(tiny_module(), DataLoader([tiny_batch(1)] * 3, batch_size=None))
+    return trainer
+
+
+def test_what_it_writes_is_what_a_run_goes_on_from(tmp_path: Path) -> None:
+    fit(tmp_path)
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 3
+    assert {path.name for path in tmp_path.iterdir()} == {"last.ckpt"}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device without room")
+def test_a_full_disk_is_one_line_and_leaves_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "last.ckpt"
+    CheckpointFiles().save_checkpoint({"update": 1}, file)
+    save = torch.save
+
+    def torn(content: object, opened: BinaryIO) -> None:
+        opened.write(b"half of it")
+        with open("/dev/full", "wb") as full:
+            save(content, full)
+
+    monkeypatch.setattr(torch, "save", torn)
+    with pytest.raises(UserError, match=r"last\.ckpt: cannot be written .*No space left.*make room") as caught:
+        CheckpointFiles().save_checkpoint({"update": torch.zeros(10_000)}, file)
+    assert "\n" not in str(caught.value)
+    assert torch.load(file, weights_only=True) == {"update": 1}
+    assert {path.name for path in tmp_path.iterdir()} == {"last.ckpt"}
+
+
+def test_training_uses_it() -> None:
+    (plugin,) = compose("train").trainer.plugins
+    assert plugin._target_ == "vinpaint.callbacks.CheckpointFiles"
