@@ -112,7 +112,7 @@ def wheel(session: nox.Session) -> None:
     shutil.rmtree(elsewhere, ignore_errors=True)
     elsewhere.mkdir()
     session.chdir(elsewhere)
-    session.run("vinpaint-inpaint", "demo.num_frames=12", "overwrite=true", env=OFFLINE)
+    session.run("vinpaint-inpaint", "demo.clip.num_frames=12", "overwrite=true", env=OFFLINE)
     session.run("vinpaint-evaluate", "data=procedural", "data.val.num_clips=1", env=OFFLINE)
     session.run("vinpaint-report", "outputs", env=OFFLINE)  # its page is made from files that the wheel must carry
     session.run("vinpaint-train", "--help", silent=True)

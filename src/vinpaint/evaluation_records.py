@@ -226,6 +226,9 @@ def write_beside(file: Path, content: str | bytes) -> None:
     try:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
         os.replace(partial, file)
+    except OSError as error:
+        error.filename = error.filename or str(file)  # a full disk does not say which file had no room
+        raise
     finally:
         partial.unlink(missing_ok=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from vinpaint.api import inpainter_from_config, write_completed
 from vinpaint.command import command
 from vinpaint.config import ConfigError, build
 from vinpaint.errors import UserError
+from vinpaint.evaluation_records import write_beside
 from vinpaint.inference.finished_frames import FinishedFrames
 from vinpaint.inference.inpainter import Inpainter, MaskedClip, ResumableInpainter
 from vinpaint.inpaint_jobs import ClipJob, clip_jobs, model_identity
@@ -174,7 +176,9 @@ class _Preview:
 
     def save(self, path: Path) -> None:
         """Write the strip as a PNG."""
-        Image.fromarray(film_strip(self._rows)).save(path)
+        content = io.BytesIO()
+        Image.fromarray(film_strip(self._rows)).save(content, format="png")
+        write_beside(path, content.getvalue())
 
     def _fit(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         image = Image.fromarray(picture)

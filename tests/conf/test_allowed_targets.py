@@ -103,7 +103,7 @@ def test_a_package_that_is_allowed_may_hold_anything() -> None:
 
 @pytest.mark.parametrize("argument", ["allow_targets=[my-package]", "allow_targets=", "allow_targets=[a,,b]"])
 def test_what_is_no_package_is_not_allowed(run: Runner, argument: str) -> None:
-    outcome = run(main, argument, "demo.num_frames=2")
+    outcome = run(main, argument, "demo.clip.num_frames=2")
     assert outcome.status == 2
     assert outcome.err.count("\n") == 1
     assert "expected names of packages" in outcome.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 from typing import Any
@@ -37,12 +38,15 @@ class CheckpointFiles(TorchCheckpointIO):
             raise TypeError(f"storage_options={storage_options}: {type(self).__name__} knows none")
         file = Path(path)
         partial = file.with_name(f".{file.name}.partial")
+        content = io.BytesIO()  # torch.save itself tells a full disk as a fault of its own
+        torch.save(checkpoint, content)
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            with partial.open("wb") as opened:  # given a name, torch.save would not say that the disk is full
-                torch.save(checkpoint, opened)
+            partial.write_bytes(content.getbuffer())
             os.replace(partial, file)
         except OSError as error:
-            raise UserError(f"{file}: cannot be written ({error}); the one before is kept; make room") from error
+            raise UserError(
+                f"{file}: cannot be written ({error.strerror}); make room; an earlier one is kept"
+            ) from error
         finally:
             partial.unlink(missing_ok=True)

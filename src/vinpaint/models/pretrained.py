@@ -184,14 +184,13 @@ def write_weights(path: Path, state: Mapping[str, Tensor]) -> None:
     Raises:
         CheckpointError: if there is no room, or they cannot be written for another reason.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     try:
-        save_file({k: v.detach().contiguous() for k, v in state.items()}, path, metadata={"format": "pt"})
-    except (SafetensorError, OSError) as error:
+        path.write_bytes(save({k: v.detach().contiguous() for k, v in state.items()}, metadata={"format": "pt"}))
+    except OSError as error:
         raise CheckpointError(
-            f"weights {path}: cannot be written ({error}); make room or choose another place"
+            f"weights {path}: cannot be written ({error.strerror}); make room or choose another place"
         ) from error
 
 
