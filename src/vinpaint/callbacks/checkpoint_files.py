@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,7 @@ class CheckpointFiles(TorchCheckpointIO):
     is copied over the checkpoint before.
     """
 
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None
-    ) -> None:
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Write a checkpoint.
 
         Args:
@@ -50,3 +49,29 @@ class CheckpointFiles(TorchCheckpointIO):
             ) from error
         finally:
             partial.unlink(missing_ok=True)
+
+    def load_checkpoint(
+        self,
+        path: str | Path,
+        map_location: Any = lambda storage, _: storage,
+        weights_only: bool | None = True,
+    ) -> dict[str, Any]:
+        """Read a checkpoint to go on from.
+
+        Args:
+            path: a file that :meth:`save_checkpoint` wrote.
+            map_location: as in ``torch.load``.
+            weights_only: what else a file holds is code, and is not run.
+
+        Raises:
+            UserError: if it is no checkpoint of a run, or holds pickled code.
+        """
+        try:
+            checkpoint = super().load_checkpoint(path, map_location, weights_only)
+        except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+            raise UserError(
+                f"{path}: holds pickled code or is no checkpoint; give a .ckpt of an earlier run"
+            ) from error
+        if not isinstance(checkpoint, dict) or not {"state_dict", "optimizer_states"} <= checkpoint.keys():
+            raise UserError(f"{path}: no run can go on from it; give a .ckpt of an earlier run, or use init_from")
+        return checkpoint

