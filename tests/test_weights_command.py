@@ -21,7 +21,7 @@ from commands import Outcome, Runner, run
 from vinpaint.api import load_model
 from vinpaint.models import released
 from vinpaint.models.cpnet import CPNet
-from vinpaint.models.flow.irr_pwc import IRRPWC
+from vinpaint.models.flow.irr_pwc import IRRPWC, IRRPWCNetwork
 from vinpaint.models.i3d import I3D
 from vinpaint.models.public import PUBLIC_CHECKPOINTS
 from vinpaint.models.released import RELEASED_DIR, released_names
@@ -43,7 +43,7 @@ def _irr_pwc() -> dict[str, Any]:
 PUBLISHED: dict[str, tuple[type[nn.Module], Callable[[], dict[str, Any]]]] = {
     "sttn": (STTN, lambda: {"netG": STTN().state_dict()}),
     "cpnet": (CPNet, _cpnet),
-    "irr_pwc": (IRRPWC, _irr_pwc),
+    "irr_pwc": (IRRPWCNetwork, _irr_pwc),
     "i3d": (I3D, lambda: dict(I3D().state_dict())),
     "vgg16": (VGG16Features, lambda: VGG16Features(5).state_dict() | {"classifier.0.bias": torch.zeros(2)}),
 }
@@ -145,6 +145,14 @@ def test_the_folder_runs_as_the_public_code_does(run: Runner) -> None:
     network = load_model("sttn_official", weights="sttn")
     assert isinstance(network, STTN)
     assert network.attn_mask == "none"
+
+
+def test_flow_of_the_folder_is_that_of_the_file(run: Runner) -> None:
+    torch.save(_irr_pwc(), "irr.ckpt")
+    assert run(main, "convert=irr.ckpt", "source=irr_pwc", "output=made").status == 0
+    frames = torch.rand(2, 3, 64, 64)
+    flows = [IRRPWC(weights=weights)(frames[:1], frames[1:]) for weights in ("irr.ckpt", "made")]
+    assert torch.equal(*flows)
 
 
 def test_half_precision_halves_the_bytes_and_loads_as_float(run: Runner) -> None:

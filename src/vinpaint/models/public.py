@@ -82,7 +82,7 @@ PUBLIC_CHECKPOINTS = {
         fetch=irr_pwc.FETCH,
         url="https://github.com/hmorimitsu/ptlflow/releases/download/weights1/irr_pwc-things-c143e848.ckpt",
         file="irr_pwc-things.ckpt",
-        load=lambda path: irr_pwc.IRRPWC(weights=path),
+        load=_network(lambda: irr_pwc.IRRPWCNetwork(occlusion=True, rescaled_twice=True), "irr_pwc"),
     ),
     "i3d": PublicCheckpoint(
         parameters=12_697_264,
