@@ -30,7 +30,7 @@ from video.conftest import (
     turn,
     write_video,
 )
-from vinpaint.video import ClipError, ClipReader, open_clip
+from vinpaint.video import ClipError, ClipReader, open_clip, open_writer
 from vinpaint.video.video_file import VideoFile
 
 Check = Callable[[Any, Any], None]
@@ -140,6 +140,16 @@ def test_varying_frame_rate_keeps_its_times(tmp_path: Path, is_everywhere_right:
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 def test_the_rate_is_an_exact_ratio(tmp_path: Path, rate: Fraction, suffix: str) -> None:
     assert open_clip(numbered_video(tmp_path / f"rate{suffix}", 12, rate=rate)).frame_rate == rate
+
+
+@pytest.mark.parametrize("num_frames", [1, 2, 3])
+@pytest.mark.parametrize("rate", [Fraction(24), Fraction(30000, 1001), Fraction(60)])
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".mov"])
+def test_few_frames_have_the_exact_rate_too(tmp_path: Path, suffix: str, rate: Fraction, num_frames: int) -> None:
+    with open_writer(tmp_path / f"clip{suffix}", frame_rate=rate, height=16, width=16) as writer:
+        for level in range(num_frames):
+            writer.write(np.full((16, 16, 3), level, np.uint8))
+    assert VideoFile(tmp_path / f"clip{suffix}").frame_rate == rate
 
 
 @pytest.mark.parametrize("size", [(47, 97), (64, 97), (49, 96)])

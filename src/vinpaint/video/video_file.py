@@ -242,10 +242,19 @@ def _difference(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
     return float(np.abs(one.astype(np.int16) - other).mean())
 
 
+_COARSE = Fraction(1, 1000)  # seconds: the clock of matroska, which rounds the times of most rates
+
+
 def _frame_rate(index: PacketIndex, told: Fraction | None) -> Fraction:
     """Tell the rate: exact where all steps are equal, the container's where most steps are its own, else the mean."""
     if len(index.pts) < 2:
         return told or Fraction(24)
+    if (
+        told is not None
+        and index.time_base >= _COARSE
+        and evenly_spaced(index.pts - index.pts[0], told, index.time_base)
+    ):
+        return told  # few frames may be equally far apart by the clock alone
     steps = np.diff(index.pts)
     if np.all(steps == steps[0]):
         return 1 / (int(steps[0]) * index.time_base)
