@@ -178,3 +178,15 @@ def test_a_benchmark_leaves_its_tables(run: Runner) -> None:
     assert len(record["cases"][0]["seconds"]["runs"]) == 2
     assert record["roofline"]["fp32"]["convolution"] > 0
     assert (run.folder / "benchmark" / "benchmark.md").read_text() in outcome.out
+
+
+@pytest.mark.slow
+def test_what_refines_a_model_is_measured_with_it(run: Runner) -> None:
+    small = ("models=[telea]", "sizes=[64x48]", "lengths=[3]", "repeats=1", "threads=1", "progress=false")
+    outcome = run(main, *small, "refine=stra", "refine.lr_scale=2")
+    assert outcome.status == 0, outcome.err
+    (case,) = json.loads((run.folder / "benchmark" / "benchmark.json").read_text())["cases"]
+    assert case["overrides"] == ["refine=stra", "refine.lr_scale=2"]
+    wrong = run(main, *small, "refine=stra", "refine.lr_scale=0")
+    assert wrong.status == 2
+    assert "lr_scale=0" in wrong.err

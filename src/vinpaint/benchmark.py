@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import track
@@ -34,6 +35,7 @@ def main(config: DictConfig) -> None:
     vinpaint-benchmark                                                     the defaults below, a few minutes
     vinpaint-benchmark models=[sttn] lengths=[20,100] precisions=[fp32,bf16]
     vinpaint-benchmark models=[flow_guided] sizes=[1920x1080] lengths=[48] repeats=5
+    vinpaint-benchmark models=[flow_guided] sizes=[1920x1080] refine=stra  detail carried into a reduced clip
     vinpaint-benchmark compare=[before/benchmark.json,after/benchmark.json]
 
     First the machine: a large convolution, matrix product and copy. Then every case, repeats in turn with those of the
@@ -85,10 +87,12 @@ def _cases(config: DictConfig) -> list[Case]:
         compose("inpaint", [f"model={unknown[0]}"])  # raises, naming the nearest model
     if any(frames < 1 for frames in config.lengths):
         raise ConfigError(f"lengths={list(config.lengths)}: expected numbers of frames, 1 or more")
+    # What is around a model is composed with it, in the process that measures.
+    refinement = [given for given in HydraConfig.get().overrides.task if given.startswith(("refine=", "refine."))]
     threads = config.threads or os.cpu_count() or 1
     cases = []
     for model, (width, height), frames in itertools.product(config.models, sizes, config.lengths):
-        overrides = tuple(config.overrides)
+        overrides = (*refinement, *config.overrides)
         engine = compose("inpaint", [f"model={model}", *overrides]).model.engine
         for precision in config.precisions if "precision" in engine else ["fp32"]:
             cases.append(Case(model, width, height, frames, precision, threads, str(config.weights), overrides))

@@ -63,7 +63,7 @@ class Case:
         precision: ``fp32``, ``bf16`` or ``fp16``; of engines that can choose.
         threads: of torch and OpenCV.
         weights: of the network; ``random`` times as well as trained ones.
-        overrides: of the model's configuration.
+        overrides: of the model's configuration, and of what refines it.
     """
 
     model: str
@@ -180,11 +180,12 @@ def measure(case: Case, *, count_flops: bool = False) -> Measurement:
     torch.set_num_threads(case.threads)
     cv2.setNumThreads(case.threads)
     overrides = [f"model={case.model}", *case.overrides]
-    node = compose("inpaint", overrides).model
-    if "precision" in node.engine:
-        node = compose("inpaint", [*overrides, f"model.engine.precision={case.precision}"]).model
-    engine = inpainter_from_config(node, case.weights if node.network is not None else None)
-    network = getattr(engine, "model", None)
+    config = compose("inpaint", overrides)
+    if "precision" in config.model.engine:
+        config = compose("inpaint", [*overrides, f"model.engine.precision={case.precision}"])
+    node = config.model
+    engine = inpainter_from_config(node, case.weights if node.network is not None else None, refine=config.refine)
+    network = getattr(getattr(engine, "engine", engine), "model", None)  # of the engine that is refined, if one is
     device = resolve_device(str(node.engine.get("device", "cpu")), network if network is not None else nn.Identity())
     H, W = case.height, case.width
     masks = ArrayMasks(MovingMask()(case.frames, H, W, np.random.default_rng(0)))
