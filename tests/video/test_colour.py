@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import av
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from vinpaint.video import open_clip
+from vinpaint.video.colour import display_matrix
 
 # Luma weights of red and blue: ITU-R BT.601, BT.709, BT.2020 (non-constant luminance), SMPTE 240M.
 _WEIGHTS = {6: (0.299, 0.114), 5: (0.299, 0.114), 1: (0.2126, 0.0722), 9: (0.2627, 0.0593), 7: (0.212, 0.087)}
@@ -92,3 +94,23 @@ def test_the_mean_of_a_picture_survives_reading(tmp_path: Path) -> None:
     got = open_clip(path).read([0])[0].astype(float)
     assert abs((got - expected[..., None]).mean()) < 0.1
     assert np.abs(got - expected[..., None]).max() < 1
+
+
+def test_reading_the_display_matrix_does_not_keep_the_picture(tmp_path: Path) -> None:
+    """A picture of a cycle of references would stay in memory until Python looks for cycles."""
+
+    def alive() -> int:
+        return sum(isinstance(thing, av.VideoFrame) for thing in gc.get_objects())
+
+    path = _flat_video(tmp_path / "flat.mkv", [[60, 90, 100]] * 3, "yuv420p", matrix=1, full=False)
+    gc.collect()
+    before = alive()
+    gc.disable()
+    try:
+        with av.open(str(path)) as container:
+            for picture in container.decode(video=0):
+                display_matrix(picture)
+            del picture
+        assert alive() == before
+    finally:
+        gc.enable()

@@ -72,7 +72,11 @@ class RgbConverter:
 
 def display_matrix(frame: VideoFrame) -> tuple[int, int, int, int] | None:
     """Read the 2x2 part ``(a, b, c, d)`` of a picture's display matrix: ``x' = a x + c y``, ``y' = b x + d y``."""
-    side_data: Any = frame.side_data.get("DISPLAYMATRIX")
+    from av.sidedata.sidedata import SideDataContainer
+
+    # not frame.side_data, which the frame keeps: the two would hold each other, and every picture stay in memory until
+    # Python looks for cycles, hundreds of MB later
+    side_data: Any = SideDataContainer(frame).get("DISPLAYMATRIX")
     if side_data is None:
         return None
     a, b, _, c, d = np.frombuffer(bytes(side_data), np.int32)[:5].tolist()
