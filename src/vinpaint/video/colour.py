@@ -76,7 +76,7 @@ def display_matrix(frame: VideoFrame) -> tuple[int, int, int, int] | None:
 
     # not frame.side_data, which the frame keeps: the two would hold each other, and every picture stay in memory until
     # Python looks for cycles, hundreds of MB later
-    side_data: Any = SideDataContainer(frame).get("DISPLAYMATRIX")
+    side_data: Any = SideDataContainer(frame).get("DISPLAYMATRIX")  # type: ignore[call-arg]  # its stub tells no arguments
     if side_data is None:
         return None
     a, b, _, c, d = np.frombuffer(bytes(side_data), np.int32)[:5].tolist()
