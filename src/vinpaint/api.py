@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from vinpaint.config import ConfigError, build, compose, options, target_of
 from vinpaint.inference.finished_frames import FinishedFrames
-from vinpaint.inference.inpainter import Inpainter, MaskedClip, ResumableInpainter
+from vinpaint.inference.inpainter import CarryingInpainter, Inpainter, MaskedClip, ResumableInpainter
 from vinpaint.inference.window import WindowInpainter
 from vinpaint.masks import ArrayMasks, MaskSequence, open_masks
 from vinpaint.models.pretrained import CONFIG_FILE, PretrainedModel, load_pretrained, load_weights
@@ -245,6 +245,11 @@ def _go_on(inpainter: Inpainter, clip: MaskedClip, finished: FinishedFrames) -> 
     start = len(finished)
     for index in range(start):
         yield to_tensor(finished.read(index))
+    if isinstance(inpainter, CarryingInpainter):
+        for frame, carried in inpainter.stream_carrying(clip, start, finished.read_carried):
+            finished.add(to_uint8(frame), carried)
+            yield frame
+        return
     for frame in inpainter.stream_from(clip, start, finished.read):
         finished.add(to_uint8(frame))
         yield frame

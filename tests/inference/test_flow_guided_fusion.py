@@ -15,7 +15,7 @@ from vinpaint.inference.flow_guided import FlowGuidedInpainter
 from vinpaint.inference.flow_guided_fusion import FusionInpainter, NetworkFusion, offer_tensors
 from vinpaint.inference.flow_guided_offer import Offer, nothing_judged
 from vinpaint.inference.fusion_records import Recording, plain_error, read_record, record_files
-from vinpaint.inference.inpainter import Inpainter, MaskedClip
+from vinpaint.inference.inpainter import CarryingInpainter, Inpainter, MaskedClip, no_earlier_frame
 from vinpaint.masks import ArrayMasks, MovingMask
 from vinpaint.models.fusion import FusionNetwork
 from vinpaint.ops.conversion import to_uint8
@@ -88,6 +88,18 @@ def test_it_goes_on_in_the_middle_of_a_clip() -> None:
     clip = MaskedClip(ArrayClip(frames), ArrayMasks(holes))
     rest = torch.stack(list(engine.stream_from(clip, 5, lambda index: to_uint8(whole[index]))))
     np.testing.assert_array_equal(to_uint8(rest), to_uint8(whole[5:]))
+
+
+def test_it_goes_on_from_what_a_frame_hands_on() -> None:
+    frames, holes = noise(9, 30, 40), wandering_box(9, 30, 40)
+    holes[:, 5:15, 10:20] = True  # never visible
+    engine = FusionInpainter(network(), base=FlowGuidedInpainter(window=4, context=2, distances=[1, 2]))
+    assert isinstance(engine, CarryingInpainter)
+    clip = MaskedClip(ArrayClip(frames), ArrayMasks(holes))
+    whole, carried = zip(*engine.stream_carrying(clip, 0, no_earlier_frame), strict=True)
+    assert not np.array_equal(to_uint8(whole[4]), carried[4])
+    rest = [frame for frame, _ in engine.stream_carrying(clip, 5, lambda index: carried[index])]
+    assert torch.equal(torch.stack(rest), torch.stack(whole[5:]))
 
 
 def test_half_the_strength_is_half_of_the_way() -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from engine_promises import complete, noise, wandering_box
+from vinpaint import api
 from vinpaint.data import ProceduralClip
 from vinpaint.errors import UserError
 from vinpaint.inference.baselines import DiffusionInpainter, IdentityInpainter, TemporalMedianInpainter
@@ -81,6 +82,33 @@ def test_going_on_anywhere_equals_an_uninterrupted_run(name: str, clip: MaskedCl
         assert len(rest) == NUM_FRAMES - start
         for index, frame in enumerate(rest, start=start):
             np.testing.assert_array_equal(frame, whole[index], err_msg=f"frame {index} after a start at {start}")
+
+
+@pytest.mark.parametrize("name", ["flow_guided", "flow_guided_fusion"])
+def test_what_frames_hand_on_is_kept_and_nothing_is_completed_again(
+    name: str, clip: MaskedClip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    completed_again: list[object] = []
+    finish = FlowGuidedInpainter._finish
+
+    def counted(self: FlowGuidedInpainter, *arguments: object) -> object:
+        completed_again.append(arguments)
+        return finish(self, *arguments)  # type: ignore[arg-type]
+
+    whole = np.stack([to_uint8(frame) for frame in ENGINES[name]().stream(clip)])
+    monkeypatch.setattr(FlowGuidedInpainter, "_finish", counted)
+    for start in (5, 17):
+        path = tmp_path / f"log{start}"
+        with suppress(KeyboardInterrupt), kept(path, clip) as finished:
+            for number, _ in enumerate(api._go_on(ENGINES[name](), clip, finished), start=1):
+                if number == start:
+                    raise KeyboardInterrupt
+        completed_again.clear()
+        with kept(path, clip) as finished:
+            assert len(finished) == start
+            frames = [to_uint8(frame) for frame in api._go_on(ENGINES[name](), clip, finished)]
+        np.testing.assert_array_equal(np.stack(frames), whole)
+        assert len(completed_again) == clip.masks.read(range(start, NUM_FRAMES)).any(axis=(1, 2)).sum()
 
 
 @pytest.mark.parametrize("name", [name for name in ENGINES if name.startswith("window")])
@@ -157,6 +185,16 @@ def test_what_was_finished_is_read_back_to_the_bit(tmp_path: Path, small: Masked
         assert len(finished) == 5
         np.testing.assert_array_equal(finished.read(4), completed[4])
     assert not (tmp_path / "log").exists(), "a clip that is complete leaves nothing behind"
+
+
+def test_what_a_frame_hands_on_is_read_back_beside_it(tmp_path: Path, small: MaskedClip, completed: np.ndarray) -> None:
+    handed_on = np.where(small.masks.read([1])[0][..., None], 255 - completed[1], completed[1])
+    with kept(tmp_path / "log", small) as finished:
+        finished.add(completed[0])
+        finished.add(completed[1], handed_on)
+        for index, carried in enumerate((completed[0], handed_on)):
+            np.testing.assert_array_equal(finished.read(index), completed[index])
+            np.testing.assert_array_equal(finished.read_carried(index), carried)
 
 
 def test_whatever_byte_a_process_dies_at_whole_frames_are_kept(

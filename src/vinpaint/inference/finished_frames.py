@@ -18,7 +18,7 @@ from vinpaint.errors import UserError
 from vinpaint.inference.inpainter import MaskedClip
 from vinpaint.video.clip import ClipError, one_line
 
-_FORMAT = 1
+_FORMAT = 2
 _RECORD = struct.Struct("<II")  # number of the frame, bytes that follow
 _COMPRESSION = 1  # zlib level: the checksum is what matters, and half the size comes for little time
 
@@ -27,7 +27,8 @@ class FinishedFrames:
     """The completed holes of the first frames of a clip, in one file that a killed process leaves readable.
 
     The file begins with a line of JSON that says what run it belongs to; then come the frames in order, each as the
-    compressed levels of its hole alone, since everything else is in the clip. A record that was not written to its end
+    compressed levels of its hole alone, since everything else is in the clip, and behind them, where they differ, those
+    that it hands on to the next frame. A record that was not written to its end
     is forgotten. While it is open the file is locked, so that two processes cannot complete the same clip.
 
     Args:
@@ -82,18 +83,21 @@ class FinishedFrames:
         if file is not None:
             file.close()
 
-    def add(self, frame: NDArray[np.uint8]) -> None:
+    def add(self, frame: NDArray[np.uint8], carried: NDArray[np.uint8] | None = None) -> None:
         """Keep the next frame.
 
         Args:
             frame: completed, ``(H, W, 3)`` uint8 RGB.
+            carried: what it hands on to the next frame, likewise; None: itself.
 
         Raises:
             ClipError: if there is no room for it.
         """
         file, index = self._opened(), len(self._where)
         hole = self._clip.masks.read([index])[0]
-        data = zlib.compress(frame[hole].tobytes(), _COMPRESSION)
+        levels = frame[hole].tobytes()
+        handed_on = levels if carried is None else carried[hole].tobytes()
+        data = zlib.compress(levels if handed_on == levels else levels + handed_on, _COMPRESSION)
         try:
             start = file.seek(0, os.SEEK_END)
             file.write(_RECORD.pack(index, len(data)) + data)
@@ -108,18 +112,31 @@ class FinishedFrames:
         Raises:
             UserError: if the file is damaged there.
         """
+        frame, hole, levels = self._record(index)
+        frame[hole] = levels[: hole.sum()]
+        return frame
+
+    def read_carried(self, index: int) -> NDArray[np.uint8]:
+        """What a kept frame hands on to the next, ``(H, W, 3)`` uint8 RGB; see :meth:`read`."""
+        frame, hole, levels = self._record(index)
+        frame[hole] = levels[len(levels) - hole.sum() :]
+        return frame
+
+    def _record(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_], NDArray[np.uint8]]:
+        """A frame as it is in the clip, its hole, and the levels that are kept of it, ``(N, 3)`` or ``(2 N, 3)``."""
         file, (start, length) = self._opened(), self._where[index]
         frames, holes = self._clip.read([index])
-        frame: NDArray[np.uint8] = frames[0]
         file.seek(start)
         try:
-            levels = np.frombuffer(zlib.decompress(file.read(length)), np.uint8)
-            frame[holes[0]] = levels.reshape(-1, 3)
+            levels = np.frombuffer(zlib.decompress(file.read(length)), np.uint8).reshape(-1, 3)
         except (zlib.error, ValueError) as error:
-            raise UserError(
-                f"{self.path}: frame {index} is damaged ({one_line(error)}); delete it to begin anew"
-            ) from error
-        return frame
+            raise self._damage(index, one_line(error)) from error
+        if len(levels) not in (holes[0].sum(), 2 * holes[0].sum()):
+            raise self._damage(index, f"levels of {len(levels)} pixels for a hole of {holes[0].sum()}")
+        return frames[0], holes[0], levels
+
+    def _damage(self, index: int, what: str) -> UserError:
+        return UserError(f"{self.path}: frame {index} is damaged ({what}); delete it to begin anew")
 
     def _opened(self) -> BinaryIO:
         if self._file is None:

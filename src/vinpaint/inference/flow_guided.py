@@ -145,10 +145,21 @@ class FlowGuidedInpainter:
         begin = start
         if self.fusion is not None:
             begin = next((index for index in range(start, 0, -1) if not clip.masks.read([index - 1]).any()), 0)
+        for index, (frame, _) in enumerate(self.stream_carrying(clip, begin, earlier), begin):
+            if index >= start:
+                yield frame
+
+    def stream_carrying(
+        self, clip: MaskedClip, start: int, carried: Callable[[int], Levels]
+    ) -> Iterator[tuple[Tensor, Levels]]:
+        """Go on with ``clip``; see :class:`vinpaint.inference.inpainter.CarryingInpainter`.
+
+        What is carried on is the plain mean: what a fusion adds to it must not add up over the frames.
+        """
         held: dict[int, HeldFrame] = {}
-        previous = earlier(begin - 1) if begin else None
+        previous = carried(start - 1) if start else None
         for window in self._windows(clip.num_frames):
-            if window.stop <= begin:
+            if window.stop <= start:
                 continue
             first, last = max(window.start - self.context, 0), min(window.stop + self.context, clip.num_frames)
             for index in [index for index in held if index < first]:
@@ -156,7 +167,7 @@ class FlowGuidedInpainter:
             for index in range(max(held, default=first - 1) + 1, last):
                 held[index] = read_frame(clip, index, max_side=self.max_flow_side, margin=self.margin)
             frames = [held[index] for index in range(first, last)]
-            wanted = range(max(window.start, begin), window.stop)
+            wanted = range(max(window.start, start), window.stop)
             draft = self._draft(frames) if any(held[index].hole.any() for index in wanted) else None
             for index in wanted:
                 frame = held[index]
@@ -164,11 +175,9 @@ class FlowGuidedInpainter:
                 if draft is None or not frame.hole.any():
                     previous = frame.image
                 else:
-                    # what is carried on is the plain mean: what a fusion adds to it must not add up over the frames
                     completed, previous = self._finish(frames, draft, index - first, previous)
                     result = composite(result, to_tensor(completed), mask_to_tensor(frame.hole))
-                if index >= start:
-                    yield result
+                yield result, previous
 
     def _windows(self, num_frames: int) -> Iterator[range]:
         """The frames that are completed together, one window after the other."""

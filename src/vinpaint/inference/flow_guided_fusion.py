@@ -49,6 +49,12 @@ class FusionInpainter:
         """Go on with ``clip``; see :class:`vinpaint.inference.inpainter.ResumableInpainter`."""
         return self.base.stream_from(clip, start, earlier)
 
+    def stream_carrying(
+        self, clip: MaskedClip, start: int, carried: Callable[[int], Levels]
+    ) -> Iterator[tuple[Tensor, Levels]]:
+        """Go on with ``clip``; see :class:`vinpaint.inference.inpainter.CarryingInpainter`."""
+        return self.base.stream_carrying(clip, start, carried)
+
 
 class NetworkFusion:
     """Judges by a :class:`vinpaint.models.fusion.FusionNetwork`.

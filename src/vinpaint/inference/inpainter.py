@@ -98,6 +98,26 @@ class ResumableInpainter(Inpainter, Protocol):
         ...
 
 
+@runtime_checkable
+class CarryingInpainter(ResumableInpainter, Protocol):
+    """An engine whose frames hand on to the next something else than they are completed with."""
+
+    def stream_carrying(
+        self, clip: MaskedClip, start: int, carried: Callable[[int], NDArray[np.uint8]]
+    ) -> Iterator[tuple[Tensor, NDArray[np.uint8]]]:
+        """Complete ``clip`` from a frame on, like :meth:`stream_from`.
+
+        Args:
+            clip: the whole clip.
+            start: the first frame to complete, in ``[0, num_frames]``.
+            carried: gives what a frame before ``start`` handed on.
+
+        Yields:
+            Each frame and what it hands on, ``(H, W, 3)`` uint8 RGB, which differs from it in the hole alone.
+        """
+        ...
+
+
 def no_earlier_frame(index: int) -> NDArray[np.uint8]:
     """What a clip that begins with its first frame has for the frames before it."""
     raise IndexError(f"frame {index} was asked for, but none has been completed yet")
