@@ -21,8 +21,8 @@ def test_frames_are_taken_as_they_are_and_read_again_a_few_at_a_time() -> None:
         before = len(watched.asked)
         frame, hole = shared.take(index)
         turns += len(watched.asked) > before
-        assert np.array_equal(frame[0], frames[index])
-        assert np.array_equal(hole[0], holes[index])
+        assert np.array_equal(frame, frames[index])
+        assert np.array_equal(hole, holes[index])
     assert turns == 5
     assert len(watched.asked) == 40 + 40
 

@@ -25,13 +25,12 @@ from vinpaint.inference.residual_gathering import (
     spatial_residual,
     temporal_residual,
 )
-from vinpaint.inference.residual_reduction import reduced_clip, resolve_scale
+from vinpaint.inference.residual_reduction import reduce_levels, reduced_clip, resolve_scale
 from vinpaint.inference.shared_reads import SharedReads
 from vinpaint.ops.compositing import composite
-from vinpaint.ops.conversion import mask_to_tensor, to_tensor
 from vinpaint.ops.lifting import reduced_places, sample_at
 from vinpaint.ops.residual_selection import SELECTIONS, Selection
-from vinpaint.ops.residuals import enlarge_frames, reduce_frames
+from vinpaint.ops.residuals import enlarge_frames
 
 Residual = Literal["none", "temporal", "full"]
 
@@ -147,13 +146,10 @@ class ResidualAggregation:
     def _take(
         self, clip: SharedReads, index: int, result: tuple[Tensor, AggregationPlan | None], scale: int
     ) -> _Pending:
-        frames, holes = clip.take(index)
-        known, masks = to_tensor(frames), mask_to_tensor(holes)
-        reduced, covered = reduce_frames(known, masks, scale)
-        image = composite(reduced, result[0][None], covered)[0]
-        levels = torch.from_numpy(frames[0]).masked_fill(torch.from_numpy(holes[0])[..., None], 0)
-        held = HeldFrame(index, levels, torch.from_numpy(holes[0].copy()), ReducedFrame(image, covered[0, 0]))
-        return _Pending(held, result[1])
+        frame, hole = clip.take(index)
+        reduced, covered = reduce_levels(frame, hole, scale)
+        image = composite(reduced, result[0], covered)
+        return _Pending(HeldFrame.open(index, frame, hole, ReducedFrame(image, covered[0])), result[1])
 
     @torch.no_grad()
     def _finish(self, target: int, window: dict[int, _Pending], scores: CandidateScores | None, scale: int) -> Tensor:
@@ -182,9 +178,8 @@ class ResidualAggregation:
                 residual[:, ~seen] = spatial_residual(held, residual, left_over, spatial, scale=scale)
         # the enlarged frame, at the pixels of the hole alone
         base = sample_at(held.reduced.image, reduced_places(places, scale))
-        detailed = known.clone()
-        detailed[:, held.hole] = (base + residual).clamp_(0, 1)
-        finished = composite(known, detailed, held.hole[None])
-        held.complete(finished)
+        filled = (base + residual).clamp_(0, 1)
+        held.complete(filled)
         window[target].plan = None
-        return finished
+        known[:, held.hole] = filled
+        return known

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
+from vinpaint.inference.own_memory import in_own_memory
 from vinpaint.inference.residual_candidates import Candidate, ReducedFrame, SpatialScores
 from vinpaint.ops.lifting import full_size_places, inside, reduced_places, sample_at
 from vinpaint.ops.residual_patches import (
@@ -43,6 +46,13 @@ class HeldFrame:
     reduced: ReducedFrame
     completed: bool = False
 
+    @classmethod
+    def open(cls, index: int, frame: NDArray[np.uint8], hole: NDArray[np.bool_], reduced: ReducedFrame) -> HeldFrame:
+        """Hold a frame ``(H, W, 3)`` whose hole ``(H, W)`` is yet to be filled at full size."""
+        mask = in_own_memory(torch.from_numpy(hole))
+        levels = in_own_memory(torch.from_numpy(frame)).masked_fill_(mask[..., None], 0)
+        return cls(index, levels, mask, reduced)
+
     @property
     def size(self) -> tuple[int, int]:
         return self.hole.shape[0], self.hole.shape[1]
@@ -51,9 +61,9 @@ class HeldFrame:
         """Part of the frame, ``(3, h, w)`` float32 in [0, 1]."""
         return self.levels[rows, columns].movedim(-1, 0).float().div_(255)
 
-    def complete(self, frame: Tensor) -> None:
-        """Keep the completed frame ``(3, H, W)``, to the nearest level."""
-        self.levels = frame.mul(255).round_().to(torch.uint8).movedim(0, -1).contiguous()
+    def complete(self, filled: Tensor) -> None:
+        """Keep what the hole is filled with, ``(3, N)`` in [0, 1] row by row, to the nearest level."""
+        self.levels[self.hole] = filled.mul(255).round_().to(torch.uint8).T
         self.completed = True
 
 
@@ -165,11 +175,11 @@ def spatial_residual(
     Returns:
         ``(3, N)`` at the N pixels left over, row by row.
     """
-    residual = target.pixels() - enlarge_frames(target.reduced.image[None], scale, target.size)[0]
+    residual = target.pixels().sub_(enlarge_frames(target.reduced.image[None], scale, target.size)[0])
     residual[:, target.hole] = temporal
     # beside the hole the enlarged frame mixes in what was completed
     mixed = enlarge_frames(target.reduced.hole[None, None], scale, target.size)[0, 0] > 0
-    residual = residual.masked_fill(mixed & ~target.hole, 0)
+    residual.masked_fill_(mixed & ~target.hole, 0)
     # one colour at a time: patches of a whole frame are several copies of it
     return torch.stack([
         aggregate_patches(colour[None], scores.queries, scores.keys, scores.weights, scores.cell * scale)[0, left_over]

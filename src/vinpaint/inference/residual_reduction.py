@@ -6,7 +6,9 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from vinpaint.errors import UserError
 from vinpaint.inference.inpainter import MaskedClip
@@ -15,6 +17,9 @@ from vinpaint.ops.residuals import reduce_frames
 
 _SHORT_SIDE = 270
 """Pixels of the shorter side that an automatic scale comes nearest to: 480x270 of 1920x1080 and of 3840x2160."""
+
+_BAND = 32
+"""Rows of the reduced frame that are made at a time: a whole frame at full size is some copies of it in float32."""
 
 
 def resolve_scale(lr_scale: int | str, size: tuple[int, int]) -> int:
@@ -43,6 +48,26 @@ def reduced_clip(clip: MaskedClip, scale: int) -> MaskedClip:
     return MaskedClip(_ReducedFrames(clip, scale), _ReducedMasks(clip, scale))
 
 
+def reduce_levels(frame: NDArray[np.uint8], hole: NDArray[np.bool_], scale: int) -> tuple[Tensor, Tensor]:
+    """Reduce one stored frame; see :func:`vinpaint.ops.residuals.reduce_frames`.
+
+    Args:
+        frame: ``(H, W, 3)`` uint8 RGB.
+        hole: ``(H, W)`` bool.
+        scale: pixels per side of the squares that become one pixel.
+
+    Returns:
+        Means ``(3, h, w)`` float32 in [0, 1] and the hole ``(1, h, w)`` in {0, 1}.
+    """
+    step = _BAND * scale
+    bands = [
+        reduce_frames(to_tensor(frame[None, top : top + step]), mask_to_tensor(hole[None, top : top + step]), scale)
+        for top in range(0, len(frame), step)
+    ]
+    means, covered = (torch.cat(parts, dim=-2)[0] for parts in zip(*bands, strict=True))
+    return means, covered
+
+
 class _ReducedFrames:
     def __init__(self, clip: MaskedClip, scale: int) -> None:
         self.name = clip.name
@@ -58,7 +83,7 @@ class _ReducedFrames:
         reduced = np.empty((len(indices), self.height, self.width, 3), np.uint8)
         for place, index in enumerate(indices):  # one by one: many frames at full size would not fit
             frames, holes = self._clip.read([index])
-            reduced[place] = to_uint8(reduce_frames(to_tensor(frames), mask_to_tensor(holes), self._scale)[0])[0]
+            reduced[place] = to_uint8(reduce_levels(frames[0], holes[0], self._scale)[0])
         return reduced
 
     def close(self) -> None:

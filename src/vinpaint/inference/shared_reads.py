@@ -35,13 +35,9 @@ class SharedReads(MaskedClip):
         return super().read(indices)
 
     def take(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-        """Read a frame ``(1, H, W, 3)`` and its hole ``(1, H, W)``, once; to be called in the order of the frames."""
+        """Read a frame ``(H, W, 3)`` and its hole ``(H, W)``, once; to be called in the order of the frames."""
         if index not in self._waiting:
-            numbers = range(index, max(index + 1, min(index + _CHUNK, self._end)))
-            frames, holes = super().read(numbers)
-            # copies: a view would keep its whole chunk alive
-            self._waiting = {
-                number: (frame[None].copy(), hole[None].copy())
-                for number, frame, hole in zip(numbers, frames, holes, strict=True)
-            }
+            for number in range(index, max(index + 1, min(index + _CHUNK, self._end))):
+                frames, holes = super().read([number])  # one by one: each is freed on its own
+                self._waiting[number] = frames[0], holes[0]
         return self._waiting.pop(index)
