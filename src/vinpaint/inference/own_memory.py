@@ -15,11 +15,11 @@ def in_own_memory(values: Tensor) -> Tensor:
     nothing: on frames of 1920x1080 as much lay idle between them as was in use.
 
     Args:
-        values: on the CPU, any shape and type.
+        values: any shape and type; where it is not on the CPU, the copy is an ordinary one.
     """
     size = values.numel() * values.element_size()
-    if not size:
-        return values.clone()
+    if not size or values.device.type != "cpu":
+        return values.clone(memory_format=torch.contiguous_format)
     mapping = mmap.mmap(-1, size, access=mmap.ACCESS_COPY)
     kept = torch.frombuffer(mapping, dtype=values.dtype).view(values.shape)
     return kept.copy_(values)

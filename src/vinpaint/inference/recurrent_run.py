@@ -11,6 +11,7 @@ from torch import Tensor
 
 from vinpaint.inference.inpainter import MaskedClip
 from vinpaint.inference.kept_frame import KeptFrame, open_or_filled
+from vinpaint.inference.own_memory import in_own_memory
 from vinpaint.inference.recurrent_references import RecurrentReferences
 from vinpaint.models.cpnet import PreparedFrames
 from vinpaint.models.stra_net import Completion, Motion, References, STRANet
@@ -86,7 +87,7 @@ class RecurrentRun:
             hidden = F.avg_pool2d(holes.float(), _COARSE, ceil_mode=True, count_include_pad=False).flatten(1)
             for index, image, hole, cells in zip(indices, levels, holes, hidden, strict=True):
                 # copies: a view would keep its whole chunk alive
-                self.frames[index] = KeptFrame(torch.where(hole, 0, image).contiguous(), hole.clone())
+                self.frames[index] = KeptFrame(in_own_memory(torch.where(hole, 0, image)), hole.clone())
                 self.hidden[index] = cells.clone()
             self.end = indices[-1] + 1
 
@@ -138,7 +139,7 @@ class RecurrentRun:
         if missing:
             encoded = self.network.encode_alignment(self._prepare(missing, [frame.filled for frame in missing]))
             for frame, features in zip(missing, encoded, strict=True):
-                frame.features = features.clone()
+                frame.features = in_own_memory(features)
         return torch.stack([self.frames[index].features for index in indices])
 
     def _pyramid(self, indices: Sequence[int]) -> Features:
@@ -148,7 +149,7 @@ class RecurrentRun:
             frames = [self.frames[index] for index in missing]
             encoded = self.network.encode_copy(self._prepare(frames, [frame.filled for frame in frames]))
             for position, index in enumerate(missing):
-                self.pyramids[index] = tuple(level[position].clone() for level in encoded)
+                self.pyramids[index] = tuple(in_own_memory(level[position]) for level in encoded)
         return tuple(
             torch.stack(levels).unsqueeze(0)
             for levels in zip(*(self.pyramids[index] for index in indices), strict=True)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from vinpaint.errors import UserError
 from vinpaint.inference.inpainter import Inpainter, MaskedClip
+from vinpaint.inference.own_memory import in_own_memory
 from vinpaint.inference.residual_candidates import (
     AggregationPlan,
     CandidateScores,
@@ -148,8 +149,9 @@ class ResidualAggregation:
     ) -> _Pending:
         frame, hole = clip.take(index)
         reduced, covered = reduce_levels(frame, hole, scale)
-        image = composite(reduced, result[0], covered)
-        return _Pending(HeldFrame.open(index, frame, hole, ReducedFrame(image, covered[0])), result[1])
+        image = in_own_memory(composite(reduced, result[0], covered))
+        small = ReducedFrame(image, in_own_memory(covered[0]))
+        return _Pending(HeldFrame.open(index, frame, hole, small), result[1])
 
     @torch.no_grad()
     def _finish(self, target: int, window: dict[int, _Pending], scores: CandidateScores | None, scale: int) -> Tensor:

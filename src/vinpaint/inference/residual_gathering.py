@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vinpaint.inference.own_memory import in_own_memory
 from vinpaint.inference.residual_candidates import Candidate, ReducedFrame, SpatialScores
 from vinpaint.ops.lifting import full_size_places, inside, reduced_places, sample_at
 from vinpaint.ops.residual_patches import (
@@ -48,9 +47,9 @@ class HeldFrame:
 
     @classmethod
     def open(cls, index: int, frame: NDArray[np.uint8], hole: NDArray[np.bool_], reduced: ReducedFrame) -> HeldFrame:
-        """Hold a frame ``(H, W, 3)`` whose hole ``(H, W)`` is yet to be filled at full size."""
-        mask = in_own_memory(torch.from_numpy(hole))
-        levels = in_own_memory(torch.from_numpy(frame)).masked_fill_(mask[..., None], 0)
+        """Hold a frame ``(H, W, 3)`` whose hole ``(H, W)`` is yet to be filled at full size; what is there is lost."""
+        mask = torch.from_numpy(hole)
+        levels = torch.from_numpy(frame).masked_fill_(mask[..., None], 0)
         return cls(index, levels, mask, reduced)
 
     @property

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from vinpaint.inference.inpainter import MaskedClip
+from vinpaint.inference.own_memory import in_own_memory
 
 _CHUNK = 8
 """Frames that are read again at a time."""
@@ -35,9 +37,12 @@ class SharedReads(MaskedClip):
         return super().read(indices)
 
     def take(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-        """Read a frame ``(H, W, 3)`` and its hole ``(H, W)``, once; to be called in the order of the frames."""
+        """Read a frame ``(H, W, 3)`` and its hole ``(H, W)``, once; to be called in the order of the frames.
+
+        They are in memory of their own, and the caller's to keep.
+        """
         if index not in self._waiting:
             for number in range(index, max(index + 1, min(index + _CHUNK, self._end))):
-                frames, holes = super().read([number])  # one by one: each is freed on its own
-                self._waiting[number] = frames[0], holes[0]
+                parts = [in_own_memory(torch.from_numpy(part[0])).numpy() for part in super().read([number])]
+                self._waiting[number] = parts[0], parts[1]
         return self._waiting.pop(index)
