@@ -47,3 +47,35 @@ def test_freed_memory_is_used_again() -> None:
 def test_what_the_environment_says_is_left_alone() -> None:
     kept, _ = measure(MALLOC_ARENA_MAX="2")
     assert not kept
+
+
+GAPS = """
+import os
+import torch
+from vinpaint.allocator import keep_freed_memory, return_freed_memory
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") >> 20
+
+keep_freed_memory()
+return_freed_memory()
+before = resident()
+tensors = [torch.ones(2 << 20) for _ in range(16)]  # 8 MiB each
+del tensors[::2]
+kept = resident() - before
+returned = return_freed_memory()
+print(returned, kept, resident() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told")
+def test_gaps_between_what_stays_go_back() -> None:
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    printed = subprocess.run(
+        [sys.executable, "-c", GAPS], env=plain, capture_output=True, text=True, check=True, timeout=120
+    )
+    returned, kept, left = printed.stdout.split()
+    assert returned == "True"
+    assert int(kept) >= 120
+    assert int(left) <= int(kept) - 56

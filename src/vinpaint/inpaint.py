@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
+from vinpaint.allocator import return_freed_memory
 from vinpaint.api import inpainter_from_config, write_completed
 from vinpaint.command import command
 from vinpaint.config import ConfigError, build
@@ -30,6 +31,9 @@ from vinpaint.masks import ArrayMasks, MaskSequence, open_masks
 from vinpaint.ops.conversion import mask_to_tensor, to_tensor, to_uint8
 from vinpaint.video import ClipReader, open_clip
 from vinpaint.video.film_strip import film_strip, tint_hole
+
+_LARGE = 1280 * 720
+"""Pixels of a frame above which freed memory goes back to the system after each."""
 
 
 @command("inpaint")
@@ -126,6 +130,7 @@ def _complete(
     """Complete one clip, with a progress bar, and say where the result is."""
     output.parent.mkdir(parents=True, exist_ok=True)
     preview = _Preview(clip, masks) if config.preview else None
+    large = clip.height * clip.width > _LARGE
     started = time.perf_counter()
     with _progress(clip, shown=config.progress) as advance:
 
@@ -133,6 +138,8 @@ def _complete(
             for listener in (preview and preview.add, on_frame):
                 if listener:
                     listener(index, frame)
+            if large:
+                return_freed_memory()
             advance()
 
         write_completed(
