@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from vinpaint.data.motion import Pixels, affine_flow, cumulative_motion, stays_inside, theta_between
-from vinpaint.data.photographs import Photographs
+from vinpaint.data.photographs import Photographs, covering
 from vinpaint.data.sources import DataError
 from vinpaint.data.windows import Window, WindowRequest, add_flow, check_mirrored, mirrored
 from vinpaint.masks import AffineRange, MaskGenerator
@@ -126,12 +126,8 @@ class ImageMotion:
         self, picture: NDArray[np.uint8], height: int, width: int, rng: np.random.Generator
     ) -> tuple[NDArray[np.uint8], Pixels]:
         """A photograph no finer than the frames, and the map from its pixels to those of the middle frame."""
-        rows, columns = picture.shape[:2]
-        scale = rng.uniform(self.min_cover, self.max_cover) * max(height / rows, width / columns)
-        if scale < 1:  # a warp samples points; what is finer than the frame has to be averaged away before
-            size = (max(round(columns * scale), width), max(round(rows * scale), height))
-            picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
-            scale = 1.0
+        cover = rng.uniform(self.min_cover, self.max_cover)
+        picture, scale = covering(picture, cover=cover, height=height, width=width)
         rows, columns = picture.shape[:2]
         left, top = rng.uniform(0, 1, 2) * (columns * scale - width, rows * scale - height)
         if scale == 1.0:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vinpaint.data.kept import KeptPictures
 from vinpaint.data.moving_layers import Drift, MovingLayer, draw_layers, layered_flow
-from vinpaint.data.photographs import Photographs
+from vinpaint.data.photographs import Photographs, covering
 from vinpaint.data.sources import DataError
 from vinpaint.data.textures import random_texture
 from vinpaint.data.windows import Window, WindowRequest, add_flow
@@ -205,12 +205,8 @@ class LayeredMotion:
         self, picture: NDArray[np.uint8], rng: np.random.Generator, height: int, width: int
     ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
         """A picture no finer than the frames, and the map from its pixels to those of the middle frame."""
-        rows, columns = picture.shape[:2]
-        scale = rng.uniform(self.min_cover, self.max_cover) * max(height / rows, width / columns)
-        if scale < 1:  # a warp samples points; what is finer than the frame has to be averaged away before
-            size = (max(round(columns * scale), width), max(round(rows * scale), height))
-            picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
-            scale = 1.0
+        cover = rng.uniform(self.min_cover, self.max_cover)
+        picture, scale = covering(picture, cover=cover, height=height, width=width)
         rows, columns = picture.shape[:2]
         left, top = rng.uniform(0, 1, 2) * (columns * scale - width, rows * scale - height)
         into = np.diag([scale * rng.choice([-1.0, 1.0]), scale, 1.0])

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -78,3 +79,25 @@ class Photographs:
             return self._kept[index]
         store = open_store(self.paths[index])
         return self._kept.keep(index, decode_image(store, store.names[0]))
+
+
+def covering(picture: NDArray[np.uint8], *, cover: float, height: int, width: int) -> tuple[NDArray[np.uint8], float]:
+    """Scale a picture so that it covers a frame, leaving the enlarging to whoever warps it.
+
+    A warp samples points, so what is finer than the frame is averaged away before.
+
+    Args:
+        picture: ``(H, W, 3)`` uint8.
+        cover: times the frame's sides that it is to cover at least, 1 or more.
+        height: rows of the frame.
+        width: columns of the frame.
+
+    Returns:
+        The picture, reduced where it was too fine, and the pixels of the frame per pixel of it, 1 or more.
+    """
+    rows, columns = picture.shape[:2]
+    scale = cover * max(height / rows, width / columns)
+    if scale >= 1:
+        return picture, scale
+    size = (max(round(columns * scale), width), max(round(rows * scale), height))
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8), 1.0
