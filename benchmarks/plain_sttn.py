@@ -14,9 +14,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from vinpaint.inference.schedule import window_schedule
+from vinpaint.models.convolution import WideConv2d
 from vinpaint.models.sttn import FEATURE_STRIDE, STTN
 from vinpaint.models.sttn_attention import PatchAttention, TransformerBlock
 from vinpaint.ops.conversion import to_uint8
@@ -33,6 +34,9 @@ class PlainSTTN:
 
     def __init__(self, network: STTN) -> None:
         self.network = copy.deepcopy(network).to(memory_format=torch.contiguous_format).eval()
+        for layer in self.network.modules():
+            if isinstance(layer, WideConv2d):
+                layer.__class__ = nn.Conv2d  # torch's own, whatever the device
 
     def encode(self, frames: Tensor, holes: Tensor) -> Tensor:
         """Features ``(T, C, h, w)`` of frames ``(T, 3, H, W)`` in [0, 1] and holes ``(T, 1, H, W)``."""

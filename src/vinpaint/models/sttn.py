@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vinpaint.errors import UserError
+from vinpaint.models.convolution import WideConv2d
 from vinpaint.models.pretrained import PretrainedModel
 from vinpaint.models.sttn_attention import Grid, TransformerBlock, hole_tokens
 from vinpaint.models.sttn_decoder import Decoder
@@ -88,7 +89,7 @@ class STTN(PretrainedModel):
             nn.LeakyReLU(0.2, inplace=True),
             nn.Conv2d(quarter, half, 3, stride=2, padding=1),
             nn.LeakyReLU(0.2, inplace=True),
-            nn.Conv2d(half, channels, 3, padding=1),
+            WideConv2d(half, channels),
             nn.LeakyReLU(0.2, inplace=True),
         )
         self.decoder = Decoder(channels)

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vinpaint.models.convolution import WideConv2d
 from vinpaint.ops.chunks import Chunks
 from vinpaint.ops.region import Region
 
@@ -160,7 +161,7 @@ class PatchAttention(nn.Module):
         self.query_embedding = nn.Conv2d(channels, channels, 1)
         self.value_embedding = nn.Conv2d(channels, channels, 1)
         self.key_embedding = nn.Conv2d(channels, channels, 1)
-        self.output_linear = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), nn.LeakyReLU(0.2, inplace=True))
+        self.output_linear = nn.Sequential(WideConv2d(channels, channels), nn.LeakyReLU(0.2, inplace=True))
 
     def forward(
         self,
@@ -235,9 +236,9 @@ class FeedForward(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.conv = nn.Sequential(
-            nn.Conv2d(channels, channels, 3, padding=2, dilation=2),
+            WideConv2d(channels, channels, dilation=2),
             nn.LeakyReLU(0.2, inplace=True),
-            nn.Conv2d(channels, channels, 3, padding=1),
+            WideConv2d(channels, channels),
             nn.LeakyReLU(0.2, inplace=True),
         )
 

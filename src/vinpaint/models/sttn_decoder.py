@@ -7,6 +7,7 @@ from typing import cast
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vinpaint.models.convolution import WideConv2d
 from vinpaint.ops.region import Region, doubled
 
 Size = tuple[int, int]
@@ -22,7 +23,7 @@ class UpConv(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.conv = WideConv2d(in_channels, out_channels)
 
     def forward(self, features: Tensor) -> Tensor:
         """Map ``(N, C, h, w)`` to ``(N, C', 2h, 2w)``."""
