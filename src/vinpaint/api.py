@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from vinpaint.config import ConfigError, build, compose, options, target_of
 from vinpaint.inference.finished_frames import FinishedFrames
+from vinpaint.inference.gap_completion import GapCompletion
 from vinpaint.inference.inpainter import CarryingInpainter, Inpainter, MaskedClip, ResumableInpainter
 from vinpaint.inference.window import WindowInpainter
 from vinpaint.masks import ArrayMasks, MaskSequence, open_masks
@@ -28,6 +29,7 @@ from vinpaint.video.partial import remove_abandoned
 
 DEFAULT_MODEL = "flow_guided_fusion"
 NO_REFINEMENT = "none"
+NO_COMPLETION = "none"
 
 PathLike = str | Path
 MaskSpec = PathLike | Sequence[int]
@@ -62,6 +64,7 @@ def load_inpainter(
     model: str | nn.Module | Inpainter = DEFAULT_MODEL,
     *,
     weights: PathLike | None = None,
+    completion: str = NO_COMPLETION,
     refine: str = NO_REFINEMENT,
     overrides: Sequence[str] = (),
 ) -> Inpainter:
@@ -72,49 +75,50 @@ def load_inpainter(
             which is returned as it is.
         weights: what the network's weights are loaded from; ``"random"`` leaves them as initialised, ``None`` takes
             those that come with the library.
+        completion: a name of ``conf/completion``: the model that makes up what no frame shows, beside one that borrows
+            what others show (``flow_guided`` and ``flow_guided_fusion``); ``none`` leaves it to that one.
         refine: a name of ``conf/refine``: ``stra`` completes a reduced clip and carries detail into it from the
             full-size frames, ``bilinear`` enlarges it and no more, ``none`` is the engine alone.
         overrides: Hydra overrides such as ``["model.engine.max_references=4"]``, for a model given by name, and
             ``["refine.lr_scale=4"]`` for any.
 
+    Raises:
+        UserError: if a name or an override is wrong, a network has no weights, or the engine does not tell what no
+            frame showed it and a completion is asked for.
+
     Returns:
         The engine; call ``engine.stream(MaskedClip(clip, masks))``.
     """
+    around = [f"completion={completion}", f"refine={refine}", *overrides]
     if isinstance(model, str):
-        config = _config(model, [f"refine={refine}", *overrides])
-        return inpainter_from_config(config.model, weights, refine=config.refine)
+        config = _config(model, around)
+        return inpainter_from_config(config.model, weights, completion=config.completion, refine=config.refine)
     engine: Inpainter = WindowInpainter(model) if isinstance(model, nn.Module) else model
-    if refine == NO_REFINEMENT:
+    if refine == NO_REFINEMENT and completion == NO_COMPLETION:
         return engine
-    return _refined(engine, compose("inpaint", [f"refine={refine}", *overrides]).refine)
+    config = compose("inpaint", around)
+    return _surrounded(engine, config.completion, config.refine)
 
 
 def inpainter_from_config(
-    node: DictConfig, weights: PathLike | None = None, *, refine: DictConfig | None = None
+    node: DictConfig,
+    weights: PathLike | None = None,
+    *,
+    completion: DictConfig | None = None,
+    refine: DictConfig | None = None,
 ) -> Inpainter:
     """Build the engine of a composed ``model`` node, with its network if it has one.
 
     Args:
         node: ``config.model``: ``name``, ``network`` (or null) and ``engine``.
         weights: see :func:`load_inpainter`.
+        completion: ``config.completion``: such a node and its ``weights``, for what no frame shows; None: nothing.
         refine: ``config.refine``: what is built around the engine; None: nothing.
 
     Raises:
         UserError: if the network has no weights, or they do not fit.
     """
-    if node.network is None:
-        if weights is not None:
-            raise ConfigError(f"model={node.name} has no weights to load; leave out weights={weights}")
-        return _refined(build(node.engine), refine)
-    if weights is None:
-        weights = released_folder(node.name)
-    if weights is None:
-        raise ConfigError(
-            f"model={node.name} needs weights=<folder or file>; train it with vinpaint-train model={node.name}, "
-            f"or pass weights={RANDOM_WEIGHTS} to run it untrained"
-        )
-    network = _untrained(node) if weights == RANDOM_WEIGHTS else _network(node, weights)
-    return _refined(build(node.engine, model=network.eval()), refine)
+    return _surrounded(_engine(node, weights), completion, refine)
 
 
 def inpaint_video(
@@ -124,6 +128,7 @@ def inpaint_video(
     *,
     model: str | nn.Module | Inpainter = DEFAULT_MODEL,
     weights: PathLike | None = None,
+    completion: str = NO_COMPLETION,
     refine: str = NO_REFINEMENT,
     dilation: int = 0,
     overwrite: bool = False,
@@ -143,6 +148,7 @@ def inpaint_video(
             ``<name>_completed.mp4`` in the working folder if not given.
         model: see :func:`load_inpainter`.
         weights: see :func:`load_inpainter`.
+        completion: see :func:`load_inpainter`.
         refine: see :func:`load_inpainter`.
         dilation: how many times the hole is dilated by a 3x3 cross (pixels it grows).
         overwrite: whether an existing output may be replaced.
@@ -158,7 +164,7 @@ def inpaint_video(
     Raises:
         UserError: if the clip, the masks, the model or the output cannot be used as asked.
     """
-    inpainter = load_inpainter(model, weights=weights, refine=refine)
+    inpainter = load_inpainter(model, weights=weights, completion=completion, refine=refine)
     with open_clip(video, reader=reader, frame_rate=frame_rate) as clip:
         holes = open_masks(masks, num_frames=clip.num_frames, height=clip.height, width=clip.width, dilation=dilation)
         path = Path(output) if output is not None else Path(f"{clip.name}_completed.mp4")
@@ -174,6 +180,7 @@ def inpaint_frames(
     *,
     model: str | nn.Module | Inpainter = DEFAULT_MODEL,
     weights: PathLike | None = None,
+    completion: str = NO_COMPLETION,
     refine: str = NO_REFINEMENT,
 ) -> NDArray[np.uint8]:
     """Complete frames held in memory.
@@ -183,12 +190,13 @@ def inpaint_frames(
         masks: ``(T, H, W)`` bool, true = hole.
         model: see :func:`load_inpainter`.
         weights: see :func:`load_inpainter`.
+        completion: see :func:`load_inpainter`.
         refine: see :func:`load_inpainter`.
 
     Returns:
         The completed frames, ``(T, H, W, 3)`` uint8 RGB, equal to ``frames`` outside the hole.
     """
-    inpainter = load_inpainter(model, weights=weights, refine=refine)
+    inpainter = load_inpainter(model, weights=weights, completion=completion, refine=refine)
     clip = MaskedClip(ArrayClip(frames), ArrayMasks(masks))
     return np.stack([to_uint8(frame) for frame in inpainter.stream(clip)])
 
@@ -255,6 +263,25 @@ def _go_on(inpainter: Inpainter, clip: MaskedClip, finished: FinishedFrames) -> 
         yield frame
 
 
+def _engine(node: DictConfig, weights: PathLike | None, *, option: str = "weights") -> Inpainter:
+    """Build an engine; ``option`` is what a person sets to give it weights."""
+    if node.network is None:
+        if weights is not None:
+            raise ConfigError(f"model={node.name} has no weights to load; leave out {option}={weights}")
+        engine: Inpainter = build(node.engine)
+        return engine
+    if weights is None:
+        weights = released_folder(node.name)
+    if weights is None:
+        raise ConfigError(
+            f"model={node.name} needs {option}=<folder or file>; train it with vinpaint-train model={node.name}, "
+            f"or pass {option}={RANDOM_WEIGHTS} to run it untrained"
+        )
+    network = _untrained(node) if weights == RANDOM_WEIGHTS else _network(node, weights)
+    built: Inpainter = build(node.engine, model=network.eval())
+    return built
+
+
 def _untrained(node: DictConfig) -> nn.Module:
     """Build the network as initialised, the same at every start."""
     network: nn.Module = seeded(lambda: build(node.network))
@@ -273,12 +300,13 @@ def _network(node: DictConfig, weights: PathLike) -> nn.Module:
     return load_weights(cast(nn.Module, build(node.network)), weights)
 
 
-def _refined(engine: Inpainter, refine: DictConfig | None) -> Inpainter:
-    """Build what refines around an engine, if anything does."""
-    if refine is None:
-        return engine
-    refined: Inpainter = build(refine, engine=engine)
-    return refined
+def _surrounded(engine: Inpainter, completion: DictConfig | None, refine: DictConfig | None) -> Inpainter:
+    """Build what completes and what refines around an engine, if anything does."""
+    if completion is not None:
+        engine = GapCompletion(engine, _engine(completion, completion.weights, option="completion.weights"))
+    if refine is not None:
+        engine = build(refine, engine=engine)
+    return engine
 
 
 def _switched(target: type[PretrainedModel], node: DictConfig) -> dict[str, Any]:

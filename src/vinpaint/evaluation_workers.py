@@ -120,7 +120,7 @@ def evaluate_clip(
 def _measure_here(
     config: DictConfig, folder: EvaluationFolder, indices: Sequence[int]
 ) -> Iterator[tuple[int, Failure | None]]:
-    inpainter = inpainter_from_config(config.model, config.weights, refine=config.refine)
+    inpainter = inpainter_from_config(config.model, config.weights, completion=config.completion, refine=config.refine)
     metrics = VideoMetricCollection(build(config.metrics))
     clips: EvaluationSet = build(config.data).evaluation_set(config.split)
     saved = folder.path / "clips" if config.save_clips else None

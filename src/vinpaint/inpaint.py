@@ -48,6 +48,7 @@ def main(config: DictConfig) -> None:
     vinpaint-inpaint input=clips.jsonl resume=true               every clip of a list; what is there already is kept
     vinpaint-inpaint input=clips/ masks=masks/ resume=true shard.index=3 shard.count=16    one of 16 workers
     vinpaint-inpaint input=big.mp4 masks=masks/ refine=stra      done at reduced size, detail from the full-size clip
+    vinpaint-inpaint input=clip.mp4 masks=masks/ completion=sttn what no frame shows is made up by a network
     vinpaint-inpaint -m input=a.mp4,b.mp4 masks=logo.png         one run per value
 
     A list holds one JSON object per line: {"input": "a.mp4", "masks": "masks/a", "output": "out/a.mp4"}; masks= and
@@ -67,7 +68,7 @@ def main(config: DictConfig) -> None:
         _check_output(job.output, overwrite=config.overwrite)
     if not missing:
         return
-    inpainter = inpainter_from_config(config.model, config.weights, refine=config.refine)
+    inpainter = inpainter_from_config(config.model, config.weights, completion=config.completion, refine=config.refine)
     identity = _identity_of_results(inpainter, config)
     failed = []
     for job in missing:
@@ -211,7 +212,7 @@ def _complete_demo(config: DictConfig) -> None:
     output = Path(config.output or "vinpaint_demo.mp4")
     _check_output(output, overwrite=config.overwrite)
     frames: list[Tensor] = []
-    inpainter = inpainter_from_config(config.model, config.weights, refine=config.refine)
+    inpainter = inpainter_from_config(config.model, config.weights, completion=config.completion, refine=config.refine)
     _complete(inpainter, clip, masks, output, config, on_frame=lambda _, frame: frames.append(frame))
     numbers = range(clip.num_frames)
     completed, truth = torch.stack(frames), to_tensor(clip.read(numbers))

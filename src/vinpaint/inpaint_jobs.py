@@ -94,14 +94,14 @@ def model_identity(config: DictConfig) -> dict[str, str]:
     """What results depend on besides the clip: the engine, its network and the content of the weights' files.
 
     Args:
-        config: as composed from ``inpaint.yaml``; ``model``, ``refine`` and ``weights`` are read.
+        config: as composed from ``inpaint.yaml``; ``model``, ``completion``, ``refine`` and ``weights`` are read.
     """
     plain = OmegaConf.to_container(config, resolve=True)
     assert isinstance(plain, dict)
     engine = {key: plain["model"].get(key) for key in ("name", "network", "engine")}
     weights = provenance.weight_digests({"weights": plain["weights"], "model": engine})
     return {
-        "model": _digest([engine, plain["refine"]]),
+        "model": _digest([engine, plain["completion"], plain["refine"]]),
         "weights": _digest(weights),
         "version of the library": str(provenance.versions()["vinpaint"]),
     }

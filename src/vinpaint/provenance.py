@@ -51,7 +51,8 @@ def weight_digests(config: Mapping[str, Any]) -> dict[str, dict[str, str] | str]
     """Find every file of weights that a configuration names, and its SHA-256.
 
     Args:
-        config: plain nested values; a ``model`` with a name and no ``weights`` has those that come with the library.
+        config: plain nested values; a ``model`` or a ``completion`` with a name and no weights has those that come with
+            the library.
 
     Returns:
         By dotted key: a digest per file, or the value itself where it names no file here and nothing that comes with
@@ -59,10 +60,11 @@ def weight_digests(config: Mapping[str, Any]) -> dict[str, dict[str, str] | str]
     """
     found: dict[str, dict[str, str] | str] = {}
     named = dict(_named_weights(config))
-    model = config.get("model")
-    name = model.get("name") if isinstance(model, Mapping) else None
-    if config.get("weights") is None and name and (released := released_folder(str(name))) is not None:
-        named["weights"] = str(released)  # what a model takes that is given none
+    for node, key in (("model", "weights"), ("completion", "completion.weights")):
+        model = config.get(node)
+        name = model.get("name") if isinstance(model, Mapping) else None
+        if key not in named and name and (released := released_folder(str(name))) is not None:
+            named[key] = str(released)  # what a model takes that is given none
     for key, value in named.items():
         path = Path(value).expanduser()
         if not path.exists():

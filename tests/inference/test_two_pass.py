@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from golden_weights import moving_clip, official_state, sha256
 from vinpaint.errors import UserError
-from vinpaint.inference import two_pass
+from vinpaint.inference import hole_store
 from vinpaint.inference.inpainter import Inpainter, MaskedClip
 from vinpaint.inference.reference_schedule import ReferenceSchedule
 from vinpaint.inference.two_pass import TwoPassInpainter
@@ -190,7 +190,7 @@ def test_frames_kept_do_not_grow_with_the_clip() -> None:
 def test_a_first_pass_that_does_not_fit_in_memory_goes_to_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     frames, masks = arrays(5)
     in_memory = complete(engine(), frames, masks)
-    monkeypatch.setattr(two_pass, "_MEMORY_OF_FIRST_PASS", 1)
+    monkeypatch.setattr(hole_store, "_IN_MEMORY", 1)
     assert torch.equal(complete(engine(), frames, masks), in_memory)
 
 

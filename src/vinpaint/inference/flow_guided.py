@@ -8,12 +8,14 @@ from itertools import pairwise
 
 import cv2
 import numpy as np
+import torch
 from torch import Tensor
 
 from vinpaint.errors import UserError
 from vinpaint.inference.flow_guided_fallback import (
     FallbackName,
     SpatialFill,
+    carried_gaps,
     fill_never_visible,
     fill_smoothly,
     spatial_fill,
@@ -42,6 +44,21 @@ class _Draft:
     completed: list[Levels]
     missing: list[Bools]  # what no frame of the window showed
     motion: Motion
+
+
+@dataclass
+class _Finished:
+    """A frame at its own size, ``(H, W, 3)`` uint8 each.
+
+    Attributes:
+        completed: as it leaves, the hole alone being of account.
+        plain: as it is handed on to the next frame: by fixed weights, since what a fusion adds must not add up.
+        made_up: what no frame so far has shown, ``(H, W)`` bool; None: nothing that is known of.
+    """
+
+    completed: Levels
+    plain: Levels
+    made_up: Bools | None = None
 
 
 class FlowGuidedInpainter:
@@ -152,12 +169,24 @@ class FlowGuidedInpainter:
     def stream_carrying(
         self, clip: MaskedClip, start: int, carried: Callable[[int], Levels]
     ) -> Iterator[tuple[Tensor, Levels]]:
-        """Go on with ``clip``; see :class:`vinpaint.inference.inpainter.CarryingInpainter`.
+        """Go on with ``clip``; see :class:`vinpaint.inference.inpainter.CarryingInpainter`."""
+        for frame, finished in self._stream(clip, start, carried):
+            yield frame, finished.plain
 
-        What is carried on is the plain mean: what a fusion adds to it must not add up over the frames.
-        """
+    def stream_with_gaps(self, clip: MaskedClip) -> Iterator[tuple[Tensor, Tensor]]:
+        """Complete ``clip``; see :class:`vinpaint.inference.inpainter.GapTellingInpainter`."""
+        for frame, finished in self._stream(clip, 0, no_earlier_frame):
+            gap = np.zeros(frame.shape[1:], np.bool_) if finished.made_up is None else finished.made_up
+            yield frame, torch.from_numpy(gap)
+
+    def _stream(
+        self, clip: MaskedClip, start: int, carried: Callable[[int], Levels]
+    ) -> Iterator[tuple[Tensor, _Finished]]:
         held: dict[int, HeldFrame] = {}
-        previous = carried(start - 1) if start else None
+        previous: _Finished | None = None
+        if start:
+            earlier = carried(start - 1)
+            previous = _Finished(earlier, earlier)
         for window in self._windows(clip.num_frames):
             if window.stop <= start:
                 continue
@@ -173,10 +202,10 @@ class FlowGuidedInpainter:
                 frame = held[index]
                 result = to_tensor(frame.image)
                 if draft is None or not frame.hole.any():
-                    previous = frame.image
+                    previous = _Finished(frame.image, frame.image)
                 else:
-                    completed, previous = self._finish(frames, draft, index - first, previous)
-                    result = composite(result, to_tensor(completed), mask_to_tensor(frame.hole))
+                    previous = self._finish(frames, draft, index - first, previous)
+                    result = composite(result, to_tensor(previous.completed), mask_to_tensor(frame.hole))
                 yield result, previous
 
     def _windows(self, num_frames: int) -> Iterator[range]:
@@ -225,8 +254,8 @@ class FlowGuidedInpainter:
         pairs = zip(pairwise(frames), pairwise(completed), motion, strict=True)
         return [next_step(self.flow, *ends, images, cut=step.cut) for ends, images, step in pairs]
 
-    def _finish(self, window: list[HeldFrame], draft: _Draft, t: int, previous: Levels | None) -> tuple[Levels, Levels]:
-        """Complete one frame at its own size: as it leaves, and by fixed weights alone."""
+    def _finish(self, window: list[HeldFrame], draft: _Draft, t: int, previous: _Finished | None) -> _Finished:
+        """Complete one frame at its own size."""
         frame = window[t]
         box = Box.around(frame.work.hole, _ALIGNMENT_MARGIN)
         sources = self._sources(window, draft, t, box)
@@ -250,15 +279,18 @@ class FlowGuidedInpainter:
         missing = frame.hole.copy()
         unseen = sample_field(draft.missing[t].astype(np.float32), inner) > 0.5
         missing[frame.hole] = unseen & (np.sum(shares[1:], axis=0) == 0)
-        plain = to_levels(image)
+        plain, made_up = to_levels(image), missing
         if missing.any():
             before = None
-            if t > 0 and not draft.motion[t - 1].cut:
+            if t > 0 and not draft.motion[t - 1].cut and previous is not None:
                 before = pixels + sample_field(draft.motion[t - 1].toward, inner) * scale
                 before = before[missing[frame.hole]]
-            plain = fill_never_visible(image, missing, before, previous, self.fallback)
+                made_up = carried_gaps(missing, before, previous.made_up)
+            plain = fill_never_visible(
+                image, missing, before, None if previous is None else previous.plain, self.fallback
+            )
         if self.fusion is None:
-            return plain, plain
+            return _Finished(plain, plain, made_up)
         seen_by = [(source, window[source.index].small) for source in sources]
         offer = make_offer(
             frame.work, plain, (draft.completed[t], draft.missing[t]), seen_by, box,
@@ -268,7 +300,7 @@ class FlowGuidedInpainter:
         places = inner - np.array([part.left, part.top], np.float32)
         candidates = (colours, shares, offer.offsets)
         mixed = mix(self.fusion(offer), plain, frame.hole, candidates, places=places, scale=float(scale.mean()))
-        return mixed, plain
+        return _Finished(mixed, plain, made_up)
 
     def _sources(self, window: list[HeldFrame], draft: _Draft, t: int, box: Box) -> list[Source]:
         first, last = t, t

@@ -74,6 +74,21 @@ def fill_never_visible(
     return np.where(missing[..., None], fill(levels, missing), levels)
 
 
+def carried_gaps(missing: Bools, points: Floats, earlier: Bools | None) -> Bools:
+    """Tell what of ``missing`` was made up once: what the previous frame shows where it is carried from is not.
+
+    Args:
+        missing: ``(H, W)`` bool.
+        points: see :func:`fill_never_visible`.
+        earlier: what was made up in the previous frame, ``(H, W)`` bool; None: nothing.
+    """
+    gaps: Bools = missing.copy()
+    gaps[missing] = ~inside_frame(points, *missing.shape)
+    if earlier is not None:
+        gaps[missing] |= sample_field(earlier.astype(np.float32), points) > 0
+    return gaps
+
+
 def to_levels(image: Floats) -> Levels:
     """Round to the nearest of 256 levels."""
     return np.clip(np.rint(image), 0, 255).astype(np.uint8)

@@ -55,6 +55,10 @@ class FusionInpainter:
         """Go on with ``clip``; see :class:`vinpaint.inference.inpainter.CarryingInpainter`."""
         return self.base.stream_carrying(clip, start, carried)
 
+    def stream_with_gaps(self, clip: MaskedClip) -> Iterator[tuple[Tensor, Tensor]]:
+        """Complete ``clip``; see :class:`vinpaint.inference.inpainter.GapTellingInpainter`."""
+        return self.base.stream_with_gaps(clip)
+
 
 class NetworkFusion:
     """Judges by a :class:`vinpaint.models.fusion.FusionNetwork`.

@@ -118,6 +118,19 @@ class CarryingInpainter(ResumableInpainter, Protocol):
         ...
 
 
+@runtime_checkable
+class GapTellingInpainter(Inpainter, Protocol):
+    """An engine that borrows from other frames, and knows what none of them showed."""
+
+    def stream_with_gaps(self, clip: MaskedClip) -> Iterator[tuple[Tensor, Tensor]]:
+        """Complete ``clip`` like :meth:`stream`.
+
+        Yields:
+            Each frame and the part of its hole that was made up, ``(H, W)`` bool.
+        """
+        ...
+
+
 def no_earlier_frame(index: int) -> NDArray[np.uint8]:
     """What a clip that begins with its first frame has for the frames before it."""
     raise IndexError(f"frame {index} was asked for, but none has been completed yet")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from typing import Literal
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vinpaint.errors import UserError
+from vinpaint.inference.hole_store import HoleStore
 from vinpaint.inference.inpainter import MaskedClip
 from vinpaint.inference.kept_frame import KeptFrame, open_or_filled
 from vinpaint.inference.placement import Precision, place, resolve_device, resolve_precision
@@ -24,8 +24,6 @@ from vinpaint.ops.conversion import mask_to_tensor, to_tensor
 
 Passes = Literal["backward_forward", "forward"]
 Blend = Literal["symmetric", "released"]
-
-_MEMORY_OF_FIRST_PASS = 16 * 2**20  # bytes held in memory before the rest goes to a temporary file
 
 
 class TwoPassInpainter:
@@ -115,12 +113,12 @@ class TwoPassInpainter:
         was_training = network.training
         network.eval()
         try:
-            with closing(_HoleStore()) as first_pass:
+            with closing(HoleStore()) as first_pass:
                 yield from self._stream(clip, network, first_pass)
         finally:
             network.train(was_training)
 
-    def _stream(self, clip: MaskedClip, network: CPNet, first_pass: _HoleStore) -> Iterator[Tensor]:
+    def _stream(self, clip: MaskedClip, network: CPNet, first_pass: HoleStore) -> Iterator[Tensor]:
         if self.passes == "backward_forward":
             for index, frame in self._pass(clip, network, -1).run():
                 if frame.filled is not None:
@@ -255,32 +253,3 @@ class _Pass:
     def _prepare(self, frames: Sequence[KeptFrame], filled: Sequence[Tensor | None]) -> PreparedFrames:
         """Frames as the network reads them, ``(N, ...)``, their holes filled or, where that is None, open."""
         return self.network.prepare(*open_or_filled(frames, filled))
-
-
-class _HoleStore:
-    """What the first pass put into each hole, in a file that stays in memory while it is small."""
-
-    def __init__(self) -> None:
-        self._file = tempfile.SpooledTemporaryFile(max_size=_MEMORY_OF_FIRST_PASS)  # noqa: SIM115 - closed by close
-        self._end = 0
-        self._where: dict[int, tuple[int, int]] = {}
-
-    def put(self, index: int, filled: Tensor) -> None:
-        """Store ``(3, pixels)`` float32 for a frame."""
-        data = filled.cpu().contiguous().numpy().tobytes()
-        self._file.seek(self._end)
-        self._file.write(data)
-        self._where[index] = (self._end, len(data))
-        self._end += len(data)
-
-    def get(self, index: int) -> Tensor | None:
-        """Read what was stored for a frame, on the CPU; None if nothing was."""
-        if index not in self._where:
-            return None
-        start, length = self._where[index]
-        self._file.seek(start)
-        return torch.frombuffer(bytearray(self._file.read(length)), dtype=torch.float32).view(3, -1)
-
-    def close(self) -> None:
-        """Forget everything."""
-        self._file.close()
