@@ -49,6 +49,46 @@ def test_what_the_environment_says_is_left_alone() -> None:
     assert not kept
 
 
+THREADS = """
+import ctypes
+from threading import Barrier, Thread
+import torch
+from vinpaint.allocator import keep_freed_memory
+
+keep_freed_memory()
+libc = ctypes.CDLL(None)
+
+def print_heaps():
+    libc.malloc_info(0, ctypes.c_void_p.in_dll(libc, "stdout"))
+    libc.fflush(None)
+
+together = Barrier(8)
+
+def work():
+    together.wait()
+    kept = torch.ones(1000)
+    together.wait()
+
+print_heaps()
+threads = [Thread(target=work) for _ in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print_heaps()
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told")
+def test_threads_share_one_heap() -> None:
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    printed = subprocess.run(
+        [sys.executable, "-c", THREADS], env=plain, capture_output=True, text=True, check=True, timeout=120
+    )
+    before, after = (part.count("<heap nr=") for part in printed.stdout.split("</malloc>")[:2])
+    assert before == after
+
+
 GAPS = """
 import os
 import torch

@@ -7,6 +7,7 @@ import os
 
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
+_M_ARENA_MAX = -8
 _LARGEST_KEPT = 1 << 30  # bytes; what is larger goes back to the system when it is freed
 
 
@@ -14,8 +15,9 @@ def keep_freed_memory() -> bool:
     """Let the C library keep freed blocks of up to 1 GiB for the next tensor of that size.
 
     By default glibc returns every block above 32 MiB to the system at once, and the next one is paid for page by page:
-    a seventh of STTN's CPU time on whole frames. The peak of memory grows by about a tenth. It concerns the whole
-    process, so commands do this and the library never does.
+    a seventh of STTN's CPU time on whole frames. The peak of memory grows by about a tenth. Threads started from here
+    on share the one heap, so that what one frees serves another: a tenth less memory where frames are large. All of it
+    concerns the whole process, so commands do this and the library never does.
 
     Returns:
         Whether it was done: not outside glibc, and not where ``MALLOC_`` variables already say something else.
@@ -26,7 +28,8 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):  # macOS, musl, Windows
         return False
-    return all(mallopt(option, _LARGEST_KEPT) == 1 for option in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD))
+    settings = ((_M_MMAP_THRESHOLD, _LARGEST_KEPT), (_M_TRIM_THRESHOLD, _LARGEST_KEPT), (_M_ARENA_MAX, 1))
+    return all(mallopt(option, value) == 1 for option, value in settings)
 
 
 def return_freed_memory() -> bool:
