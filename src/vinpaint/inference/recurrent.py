@@ -101,10 +101,11 @@ class RecurrentInpainter:
     def stream_planned(self, clip: MaskedClip) -> Iterator[tuple[Tensor, AggregationPlan]]:
         """Complete ``clip`` at its own size by the network alone, and tell what each frame was completed from."""
         for completed, borrowed in self._stream(clip, keep_aligned=True):
-            if borrowed is None:
-                yield completed, AggregationPlan(())
-            else:
-                yield completed, aggregation_plan(*borrowed, recurrent=self.recurrent)
+            plan = AggregationPlan(())
+            if borrowed is not None:
+                plan = aggregation_plan(*borrowed, recurrent=self.recurrent)
+                del borrowed  # tens of megabytes of aligned frames, while the next frame is completed
+            yield completed, plan
 
     def _stream(self, clip: MaskedClip, *, keep_aligned: bool) -> Iterator[tuple[Tensor, Borrowed | None]]:
         network = place(self.model, resolve_device(self.device, self.model), self.precision)
