@@ -35,9 +35,6 @@ from vinpaint.ops.conversion import to_tensor
 _FLOOR = 1e-4
 """Least mean squared error a clip is said to have: 40 dB. Below it there is little to gain."""
 
-_PART_STRIDE = 37
-"""Steps in which parts are picked from the list of clips; a prime number, so that all are reached."""
-
 
 class FusionBatch(TypedDict):
     """A :class:`vinpaint.batch.VideoBatch` with what ``flow_guided`` offers for it.
@@ -74,7 +71,6 @@ class FusionDataModule(LightningDataModule):
         max_side: see there.
         record_crop: pixels of the side of what is recorded of a frame to train on.
         crop: pixels of the side of what is trained on.
-        max_parts: train on so many of the clips, picked evenly from the list; all when not given.
         val_num_frames: frames of a clip that is judged, the first ones of its recorded part.
         samples_per_epoch: crops of an epoch.
         batch_size: crops of an update.
@@ -98,7 +94,6 @@ class FusionDataModule(LightningDataModule):
         max_side: int = 480,
         record_crop: int = 112,
         crop: int = 64,
-        max_parts: int | None = None,
         val_num_frames: int = 16,
         samples_per_epoch: int = 4000,
         batch_size: int = 8,
@@ -116,7 +111,6 @@ class FusionDataModule(LightningDataModule):
         self._train, self._val = train, val
         self.folder = Path(folder)
         self.record_crop, self.crop = record_crop, crop
-        self.max_parts = max_parts
         self.val_num_frames = val_num_frames
         self.samples_per_epoch = samples_per_epoch
         self.batch_size = batch_size
@@ -161,10 +155,8 @@ class FusionDataModule(LightningDataModule):
         return DataLoader(FusionClips(folders), batch_size=None)
 
     def _parts(self, stage: str) -> list[tuple[ClipOpener, Path, int]]:
-        clips = list(enumerate(self._train if stage == "train" else self._val))
-        if stage == "train":  # in strides, so that a limit leaves something of every set
-            clips = sorted(clips, key=lambda numbered: numbered[0] * _PART_STRIDE % len(clips))[: self.max_parts]
-        return [(clip, self.folder / stage / f"{draw:04d}-{clip.name}", draw) for draw, clip in clips]
+        clips = self._train if stage == "train" else self._val
+        return [(clip, self.folder / stage / f"{draw:04d}-{clip.name}", draw) for draw, clip in enumerate(clips)]
 
 
 def _one_thread() -> None:
