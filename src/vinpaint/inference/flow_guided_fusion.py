@@ -32,7 +32,7 @@ class FusionInpainter:
     """
 
     def __init__(
-        self, model: nn.Module, *, base: FlowGuidedInpainter, strength: float = 0.4, device: str = "auto"
+        self, model: nn.Module, *, base: FlowGuidedInpainter, strength: float = 0.7, device: str = "auto"
     ) -> None:
         if not isinstance(model, FusionNetwork):
             raise UserError(
