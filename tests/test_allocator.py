@@ -92,7 +92,8 @@ def test_threads_share_one_heap() -> None:
 GAPS = """
 import os
 import torch
-from vinpaint.allocator import keep_freed_memory, return_freed_memory
+from vinpaint.allocator import keep_freed_memory
+from vinpaint.inference.own_memory import return_freed_memory
 
 def resident():
     with open("/proc/self/statm") as file:

@@ -30,18 +30,3 @@ def keep_freed_memory() -> bool:
         return False
     settings = ((_M_MMAP_THRESHOLD, _LARGEST_KEPT), (_M_TRIM_THRESHOLD, _LARGEST_KEPT), (_M_ARENA_MAX, 1))
     return all(mallopt(option, value) == 1 for option, value in settings)
-
-
-def return_freed_memory() -> bool:
-    """Give the pages of all freed blocks back to the system.
-
-    Blocks that stay divide what :func:`keep_freed_memory` keeps into gaps, and more of them the longer a process runs:
-    half of the heap after eight frames of 1920x1080.
-
-    Returns:
-        Whether anything was given back: never outside glibc.
-    """
-    try:
-        return bool(ctypes.CDLL(None).malloc_trim(0))
-    except (AttributeError, OSError, TypeError):  # macOS, musl, Windows
-        return False

@@ -18,7 +18,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from vinpaint.allocator import return_freed_memory
 from vinpaint.api import inpainter_from_config, write_completed
 from vinpaint.command import command
 from vinpaint.config import ConfigError, build
@@ -26,14 +25,12 @@ from vinpaint.errors import UserError
 from vinpaint.evaluation_records import write_beside
 from vinpaint.inference.finished_frames import FinishedFrames
 from vinpaint.inference.inpainter import Inpainter, MaskedClip, ResumableInpainter
+from vinpaint.inference.own_memory import LARGE_FRAME, return_freed_memory
 from vinpaint.inpaint_jobs import ClipJob, clip_jobs, model_identity
 from vinpaint.masks import ArrayMasks, MaskSequence, open_masks
 from vinpaint.ops.conversion import mask_to_tensor, to_tensor, to_uint8
 from vinpaint.video import ClipReader, open_clip
 from vinpaint.video.film_strip import film_strip, tint_hole
-
-_LARGE = 1280 * 720
-"""Pixels of a frame above which freed memory goes back to the system after each."""
 
 
 @command("inpaint")
@@ -131,7 +128,7 @@ def _complete(
     """Complete one clip, with a progress bar, and say where the result is."""
     output.parent.mkdir(parents=True, exist_ok=True)
     preview = _Preview(clip, masks) if config.preview else None
-    large = clip.height * clip.width > _LARGE
+    large = clip.height * clip.width > LARGE_FRAME
     started = time.perf_counter()
     with _progress(clip, shown=config.progress) as advance:
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 
 import torch
 from torch import Tensor
+
+LARGE_FRAME = 1280 * 720
+"""Pixels of a frame above which it is worth its time to give freed memory back."""
 
 
 def in_own_memory(values: Tensor) -> Tensor:
@@ -23,3 +27,18 @@ def in_own_memory(values: Tensor) -> Tensor:
     mapping = mmap.mmap(-1, size, access=mmap.ACCESS_COPY)
     kept = torch.frombuffer(mapping, dtype=values.dtype).view(values.shape)
     return kept.copy_(values)
+
+
+def return_freed_memory() -> bool:
+    """Give the pages of all freed blocks back to the system.
+
+    Where a process keeps freed blocks for its next tensor, as the commands do, those that stay divide them into gaps,
+    and more of them the longer it runs: half of the heap after eight frames of 1920x1080.
+
+    Returns:
+        Whether anything was given back: never outside glibc.
+    """
+    try:
+        return bool(ctypes.CDLL(None).malloc_trim(0))
+    except (AttributeError, OSError, TypeError):  # macOS, musl, Windows
+        return False

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vinpaint.inference.own_memory import in_own_memory
 from vinpaint.inference.residual_candidates import AffineMap, AggregationPlan, Candidate, SpatialScores
 from vinpaint.models.stra_net import Aligned, Completion, PatchScores
 from vinpaint.models.stra_net.spatial import CELL
@@ -66,8 +67,9 @@ def _candidates(aligned: Aligned, portion: Sequence[int], hole: Tensor, recurren
             logits = F.interpolate(logits.unsqueeze(0), extended, mode="bilinear", align_corners=False)
             logits = logits[0, 0, :height, :width]
         if motion is not None:
-            flow = motion.flow[0, place, :, rows, columns].cpu().clone()  # not a view of all of it
-            believed = motion.valid[0, place, 0, :height, :width].to("cpu", torch.uint8)
+            # copies: views would keep all of it
+            flow = in_own_memory(motion.flow[0, place, :, rows, columns].cpu())
+            believed = in_own_memory(motion.valid[0, place, 0, :height, :width].to("cpu", torch.uint8))
             yield Candidate(index, HoleFlow(flow, corner), logits, believed, recurrent)
         elif theta is not None:
             yield Candidate(index, AffineMap(theta[0, place].cpu(), extended), logits, None, recurrent)

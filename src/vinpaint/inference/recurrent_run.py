@@ -72,7 +72,7 @@ class RecurrentRun:
             borrowed = self._complete(target, frame)
             completed = borrowed.completion.frame[0].clamp(0, 1)
             if self.recurrent:
-                frame.filled = completed[:, frame.hole[0]]
+                frame.filled = in_own_memory(completed[:, frame.hole[0]])
                 frame.features = frame.features.new_empty(0)  # what was computed of it had a hole
                 self.pyramids.pop(target, None)
         self._forget(target + 1)
@@ -87,7 +87,7 @@ class RecurrentRun:
             hidden = F.avg_pool2d(holes.float(), _COARSE, ceil_mode=True, count_include_pad=False).flatten(1)
             for index, image, hole, cells in zip(indices, levels, holes, hidden, strict=True):
                 # copies: a view would keep its whole chunk alive
-                self.frames[index] = KeptFrame(in_own_memory(torch.where(hole, 0, image)), hole.clone())
+                self.frames[index] = KeptFrame(in_own_memory(torch.where(hole, 0, image)), in_own_memory(hole))
                 self.hidden[index] = cells.clone()
             self.end = indices[-1] + 1
 
@@ -175,7 +175,8 @@ class RecurrentRun:
     def _step(self, index: int) -> tuple[Motion, Motion]:
         """Motion from a frame to the next, and back, estimated once."""
         if index not in self.steps:
-            self.steps[index] = self.network.flow.between(self._as_read(index), self._as_read(index + 1))
+            onward, back = self.network.flow.between(self._as_read(index), self._as_read(index + 1))
+            self.steps[index] = (_in_own_memory(onward), _in_own_memory(back))
         return self.steps[index]
 
     def _as_read(self, index: int) -> PreparedFrames:
@@ -184,3 +185,7 @@ class RecurrentRun:
     def _prepare(self, frames: Sequence[KeptFrame], filled: Sequence[Tensor | None]) -> PreparedFrames:
         """Frames as the network reads them, ``(N, ...)``, their holes filled or, where that is None, open."""
         return self.network.prepare(*open_or_filled(frames, filled))
+
+
+def _in_own_memory(motion: Motion) -> Motion:
+    return Motion(in_own_memory(motion.flow), in_own_memory(motion.valid))

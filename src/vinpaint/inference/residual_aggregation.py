@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vinpaint.errors import UserError
 from vinpaint.inference.inpainter import Inpainter, MaskedClip
-from vinpaint.inference.own_memory import in_own_memory
+from vinpaint.inference.own_memory import LARGE_FRAME, in_own_memory, return_freed_memory
 from vinpaint.inference.residual_candidates import (
     AggregationPlan,
     CandidateScores,
@@ -133,6 +133,8 @@ class ResidualAggregation:
             for index in range(taken, min(target + reach + 1, clip.num_frames)):
                 window[index] = self._take(clip, index, next(completed), scale)
                 taken = index + 1
+                if clip.height * clip.width > LARGE_FRAME:
+                    return_freed_memory()  # what the engine needed for a moment lies in gaps of no use to what follows
             yield self._finish(target, window, scores, scale)
             if planned:  # all plans that can name a frame up to the target are known
                 named = {
