@@ -438,7 +438,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path, name: str, num_f
     assert _left_in(tmp_path) == []
 
 
-@pytest.mark.parametrize(("width", "lookahead"), [(96, 30), (15_008, 10)])
+@pytest.mark.parametrize(("width", "lookahead"), [(96, 30), (15_008, 4)])
 def test_large_frames_do_not_wait_for_many_others(tmp_path: Path, width: int, lookahead: int) -> None:
     """x264 holds the frames it looks ahead, and writes into the file how many those are."""
     path = _write(tmp_path / "clip.mp4", np.zeros((2, 64, width, 3), np.uint8))
