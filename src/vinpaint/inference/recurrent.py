@@ -60,7 +60,7 @@ class RecurrentInpainter:
         recurrent: bool = True,
         near_references: int = 3,
         distant_references: int = 13,
-        reference_window: int = 30,
+        reference_window: int = 24,
         reference_strategy: ReferenceStrategy = "strided",
         lr_scale: int | str = "auto",
         residual: Residual = "full",
