@@ -7,6 +7,7 @@ import os
 import struct
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -81,7 +82,8 @@ class FinishedFrames:
         """Release the file and leave it where it is; leaving the context without an exception removes it."""
         file, self._file = self._file, None
         if file is not None:
-            file.close()
+            with suppress(OSError):  # what found no room was told when it was added
+                file.close()
 
     def add(self, frame: NDArray[np.uint8], carried: NDArray[np.uint8] | None = None) -> None:
         """Keep the next frame.
