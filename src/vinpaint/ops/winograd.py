@@ -19,7 +19,7 @@ _PATCH = TILE + TAPS - 1
 """Inputs along each side of which a tile is made."""
 
 _POINTS = (0.0, math.sqrt(0.5), -math.sqrt(0.5), math.sqrt(2.0), -math.sqrt(2.0))
-"""Where polynomials are evaluated, infinity besides. With 1 and 2 in their place the error is four times as large."""
+"""Where polynomials are evaluated, infinity besides. With 1 and 2 in their place the error is twice as large."""
 
 _TILES = 512
 """Tiles that are transformed together: what is made of them stays in the cache."""
