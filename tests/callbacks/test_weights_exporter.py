@@ -6,6 +6,8 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from safetensors.torch import load_file
 from torch.utils.data import DataLoader
 
 from tiny_training import TinyClips, TinyGenerator, tiny_trainer
@@ -63,6 +65,20 @@ def test_averaged_weights_are_the_ones_exported(tmp_path: Path) -> None:
     assert not torch.equal(saved, trained)
     with ema.averaged(module):
         assert torch.equal(saved, module.generator.encoder[0].weight)
+
+
+def test_a_run_killed_after_its_last_checkpoint_exports_when_it_is_resumed(tmp_path: Path) -> None:
+    def fit(weights: Path, **go_on: Any) -> WeightsExporter:
+        exporter = WeightsExporter(folder=weights)
+        callbacks = [EMA(decay=0.5), exporter, ModelCheckpoint(tmp_path, save_last=True)]
+        trainer = tiny_trainer(tmp_path, callbacks=callbacks, max_steps=2, enable_checkpointing=True)
+        trainer.fit(_small(), DataLoader(TinyClips(2), batch_size=1), **go_on)
+        return exporter
+
+    whole = fit(tmp_path / "whole")
+    resumed = fit(tmp_path / "resumed", ckpt_path=tmp_path / "last.ckpt", weights_only=True)
+    expected, found = (load_file(run.last_folder / "model.safetensors") for run in (whole, resumed))
+    assert all(torch.equal(value, found[name]) for name, value in expected.items())
 
 
 def test_without_validation_only_the_last_weights_are_saved(tmp_path: Path) -> None:

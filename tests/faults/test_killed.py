@@ -220,5 +220,8 @@ def test_training_killed_again_and_again_ends_as_if_it_had_not_been(tmp_path: Pa
     expected, found = (torch.load(path, weights_only=True) for path in (undisturbed, last))
     for part in ("state_dict", "current_model_state"):
         assert all(torch.equal(value, found[part][key]) for key, value in expected[part].items())
+    for folder in ("best", "last"):
+        released = Path("run", "weights", folder, "model.safetensors")
+        assert (tmp_path / released).read_bytes() == (tmp_path / "whole" / released).read_bytes()
     assert not list((run / "checkpoints").glob(".*"))
     assert not list((run / "weights").glob("*/.*"))

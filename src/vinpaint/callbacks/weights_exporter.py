@@ -34,6 +34,7 @@ class WeightsExporter(L.Callback):
         self.monitor = monitor
         self.mode = mode
         self.best: float | None = None
+        self._ended = False
 
     @property
     def best_folder(self) -> Path | None:
@@ -47,6 +48,7 @@ class WeightsExporter(L.Callback):
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Find out before the first update whether the generator can be saved at all."""
+        self._ended = False
         generator = getattr(pl_module, "generator", None)
         if not hasattr(generator, "save_pretrained"):
             raise UserError(
@@ -67,6 +69,12 @@ class WeightsExporter(L.Callback):
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Save the weights that training ended with."""
         self._save(trainer, pl_module, "last")
+        self._ended = True
+
+    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Save them where nothing was left to train: a run killed after its last checkpoint, and resumed."""
+        if not self._ended:
+            self._save(trainer, pl_module, "last")
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         """Save what an interrupted run has learned."""
