@@ -19,9 +19,8 @@ from vinpaint.inference.flow_guided_fallback import (
     fill_never_visible,
     fill_smoothly,
     spatial_fill,
-    to_levels,
 )
-from vinpaint.inference.flow_guided_fields import Bools, Levels, pixels_of, sample_field
+from vinpaint.inference.flow_guided_fields import Bools, Levels, pixels_of, sample_field, to_levels
 from vinpaint.inference.flow_guided_frames import HeldFrame, read_frame
 from vinpaint.inference.flow_guided_motion import Motion, Step, WorkFrame, estimate_flow, first_step, next_step, reverse
 from vinpaint.inference.flow_guided_offer import Fusion, make_offer, mix, offer_box
@@ -270,16 +269,16 @@ class FlowGuidedInpainter:
         for source in sources:
             points = (sample_field(source.points, boxed) + 0.5) * scale - 0.5
             other = window[source.index]
-            hidden = sample_field(other.hole.astype(np.float32), points) >= 1e-3
+            hidden = sample_field(other.hole, points) >= 1e-3
             shares.append(np.where(hidden, 0, sample_field(source.weight, boxed)))
             seen = sample_field(other.image, points, interpolation=cv2.INTER_CUBIC)
             colours.append(seen + sample_field(source.correction, boxed))
-        image = frame.image.astype(np.float32)
-        image[frame.hole] = weighted_mean(colours, shares)
+        plain = frame.image.copy()
+        plain[frame.hole] = to_levels(weighted_mean(colours, shares))
         missing = frame.hole.copy()
-        unseen = sample_field(draft.missing[t].astype(np.float32), inner) > 0.5
+        unseen = sample_field(draft.missing[t], inner) > 0.5
         missing[frame.hole] = unseen & (np.sum(shares[1:], axis=0) == 0)
-        plain, made_up = to_levels(image), missing
+        made_up = missing
         if missing.any():
             before = None
             if t > 0 and not draft.motion[t - 1].cut and previous is not None:
@@ -287,7 +286,7 @@ class FlowGuidedInpainter:
                 before = before[missing[frame.hole]]
                 made_up = carried_gaps(missing, before, previous.made_up)
             plain = fill_never_visible(
-                image, missing, before, None if previous is None else previous.plain, self.fallback
+                plain, missing, before, None if previous is None else previous.plain, self.fallback
             )
         if self.fusion is None:
             return _Finished(plain, plain, made_up)

@@ -8,7 +8,7 @@ import numpy as np
 
 from vinpaint.errors import UserError
 from vinpaint.inference.baselines import diffuse
-from vinpaint.inference.flow_guided_fields import Bools, Floats, Levels, inside_frame, membrane, sample_field
+from vinpaint.inference.flow_guided_fields import Bools, Floats, Levels, inside_frame, membrane, sample_field, to_levels
 
 FallbackName = Literal["telea", "smooth"]
 
@@ -48,12 +48,12 @@ def fill_smoothly(frame: Levels, missing: Bools) -> Levels:
 
 
 def fill_never_visible(
-    image: Floats, missing: Bools, points: Floats | None, previous: Levels | None, fill: SpatialFill
+    image: Levels, missing: Bools, points: Floats | None, previous: Levels | None, fill: SpatialFill
 ) -> Levels:
     """Complete what is left of a frame so that it does not change from frame to frame.
 
     Args:
-        image: the frame in levels, ``(H, W, 3)``; what stands under ``missing`` has no influence.
+        image: the frame, ``(H, W, 3)`` uint8; what stands under ``missing`` has no influence.
         missing: ``(H, W)`` bool.
         points: where the missing pixels, in the order of ``numpy.nonzero``, lie in the previous frame; None at a cut.
         previous: the previous frame, completed; None at the start.
@@ -65,13 +65,12 @@ def fill_never_visible(
     image = image.copy()
     if points is not None and previous is not None and missing.any():
         missing = missing.copy()
-        image[missing] = sample_field(previous, points)
+        image[missing] = to_levels(sample_field(previous, points))
         missing[missing] = ~inside_frame(points, *missing.shape)
-    levels = to_levels(image)
     if not missing.any():
-        return levels
-    levels[missing] = 0
-    return np.where(missing[..., None], fill(levels, missing), levels)
+        return image
+    image[missing] = 0
+    return np.where(missing[..., None], fill(image, missing), image)
 
 
 def carried_gaps(missing: Bools, points: Floats, earlier: Bools | None) -> Bools:
@@ -85,10 +84,5 @@ def carried_gaps(missing: Bools, points: Floats, earlier: Bools | None) -> Bools
     gaps: Bools = missing.copy()
     gaps[missing] = ~inside_frame(points, *missing.shape)
     if earlier is not None:
-        gaps[missing] |= sample_field(earlier.astype(np.float32), points) > 0
+        gaps[missing] |= sample_field(earlier, points) > 0
     return gaps
-
-
-def to_levels(image: Floats) -> Levels:
-    """Round to the nearest of 256 levels."""
-    return np.clip(np.rint(image), 0, 255).astype(np.uint8)

@@ -29,11 +29,11 @@ def pixels_of(mask: Bools) -> Floats:
     return np.stack((x, y), axis=1).astype(np.float32)
 
 
-def sample_field(field: Levels | Floats, points: Floats, *, interpolation: int = cv2.INTER_LINEAR) -> Floats:
+def sample_field(field: Levels | Floats | Bools, points: Floats, *, interpolation: int = cv2.INTER_LINEAR) -> Floats:
     """Sample a field at points; outside, it continues with the value at its border.
 
     Args:
-        field: ``(H, W)`` or ``(H, W, C)`` with C <= 4, uint8 or float32.
+        field: ``(H, W)`` or ``(H, W, C)`` with C <= 4, bool, uint8 or float32.
         points: ``(..., 2)`` in pixels, channel 0 = x.
         interpolation: flag of OpenCV: nearest, linear (the default), cubic or Lanczos.
 
@@ -50,11 +50,11 @@ def sample_field(field: Levels | Floats, points: Floats, *, interpolation: int =
         grid = grid.reshape(-1, _COLUMNS, 2)
     if count == 0:
         return np.empty((*points.shape[:-1], *field.shape[2:]), np.float32)
-    if interpolation != cv2.INTER_NEAREST:
+    if interpolation != cv2.INTER_NEAREST or field.dtype == bool:
         field = field.astype(np.float32, copy=False)
     # beyond the range of 16-bit integers OpenCV's tables would wrap around
     grid = np.clip(grid, -32000, 32000)
-    values = cv2.remap(field, grid, cast(Any, None), interpolation, borderMode=cv2.BORDER_REPLICATE)
+    values = cv2.remap(cast(Floats, field), grid, cast(Any, None), interpolation, borderMode=cv2.BORDER_REPLICATE)
     listed = values.astype(np.float32, copy=False).reshape(-1, *field.shape[2:])[:count]
     return np.asarray(listed.reshape(*points.shape[:-1], *field.shape[2:]), np.float32)
 
@@ -161,6 +161,11 @@ def affine_field(coefficients: NDArray[np.float64], points: Floats, height: int,
     matrix = np.column_stack((scaled[:2].T, constant)).astype(np.float32)
     moved = cv2.transform(points.reshape(1, -1, 2), matrix)  # ten times as fast as broadcasting a short last axis
     return np.asarray(moved.reshape(points.shape), np.float32)
+
+
+def to_levels(image: Floats) -> Levels:
+    """Round to the nearest of 256 levels."""
+    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
 
 
 def mean_square(difference: Floats) -> Floats:

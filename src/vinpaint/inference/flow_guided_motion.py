@@ -212,7 +212,7 @@ def _continue(flow: Floats, here: WorkFrame, there: WorkFrame, coefficients: NDA
     known = ~here.rim
     h, w = known.shape
     grid = pixel_grid(h, w)
-    lands_in_hole = sample_field(there.hole.astype(np.float32), grid + flow) > 0.01
+    lands_in_hole = sample_field(there.hole, grid + flow) > 0.01
     known = known & ~lands_in_hole
     if known.all():
         return flow
@@ -223,7 +223,7 @@ def _continue(flow: Floats, here: WorkFrame, there: WorkFrame, coefficients: NDA
 def _is_cut(here: WorkFrame, there: WorkFrame, forward: Floats, backward: Floats, threshold: float) -> bool:
     h, w = here.hole.shape
     points = pixel_grid(h, w) + forward
-    seen = ~here.rim & inside_frame(points, h, w) & (sample_field(there.rim.astype(np.float32), points) < 0.01)
+    seen = ~here.rim & inside_frame(points, h, w) & (sample_field(there.rim, points) < 0.01)
     if not seen.any():
         return False
     error = length(forward + sample_field(backward, points))

@@ -10,14 +10,16 @@ import cv2
 import numpy as np
 import torch
 
-from vinpaint.inference.flow_guided_fallback import to_levels
-from vinpaint.inference.flow_guided_fields import Bools, Floats, Levels, sample_field
+from vinpaint.inference.flow_guided_fields import Bools, Floats, Levels, sample_field, to_levels
 from vinpaint.inference.flow_guided_motion import WorkFrame
 from vinpaint.inference.flow_guided_sources import Box, Source
 from vinpaint.models.fusion import BLURS, NUM_MEANS, means_of
 
 _MARGIN = 16
 """Pixels around a hole that a fusion sees, at working size: how a source fits there says how it fits inside."""
+
+_BLUR_REACH = 4
+"""Standard deviations to each side that OpenCV's Gaussian blur of float32 looks at."""
 
 
 @dataclass
@@ -149,13 +151,15 @@ def mix(
     shares = torch.from_numpy(np.stack(candidates[1]))[None]
     means, _ = means_of(colours, shares, torch.from_numpy(candidates[2])[None], torch.from_numpy(start).T[None])
     ingredients = [mean.T.numpy() for mean in means[0]]
-    ingredients += [cv2.GaussianBlur(plain.astype(np.float32), (0, 0), scale * blur)[hole] for blur in BLURS]
+    around = Box.around(hole, round(_BLUR_REACH * scale * max(BLURS)) + 1).slices
+    shown = plain[around].astype(np.float32)
+    ingredients += [cv2.GaussianBlur(shown, (0, 0), scale * blur)[hole[around]] for blur in BLURS]
     mixed = start + sample_field(residual, places)
     for ingredient, coefficient in zip(ingredients, coefficients, strict=True):
         mixed += (ingredient - start) * sample_field(coefficient, places)[:, None]
-    completed = plain.astype(np.float32)
-    completed[hole] = mixed
-    return to_levels(completed)
+    completed: Levels = plain.copy()
+    completed[hole] = to_levels(mixed)
+    return completed
 
 
 def nothing_judged(offer: Offer) -> tuple[Floats, Floats]:

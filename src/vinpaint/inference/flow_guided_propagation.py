@@ -10,10 +10,12 @@ import numpy as np
 from vinpaint.inference.flow_guided_fields import (
     Bools,
     Floats,
+    Levels,
     affine_field,
     inside_frame,
     length,
     sample_field,
+    to_levels,
 )
 from vinpaint.inference.flow_guided_motion import Motion, WorkFrame, believed, carried_motion
 
@@ -141,16 +143,15 @@ def propagate(frames: Sequence[WorkFrame], motion: Motion, *, persistence: Seque
     return [list(brought) for brought in zip(*walks, strict=True)]
 
 
-def fuse(frame: WorkFrame, chains: Sequence[Carried]) -> tuple[Floats, Bools]:
+def fuse(frame: WorkFrame, chains: Sequence[Carried]) -> tuple[Levels, Bools]:
     """Average what the chains brought, each weighted by how little it is doubted.
 
     Returns:
-        The frame ``(h, w, 3)`` in float32 levels, and the pixels of its hole that no chain reached, ``(h, w)`` bool.
+        The frame ``(h, w, 3)`` uint8, and the pixels of its hole that no chain reached, ``(h, w)`` bool.
     """
-    image = frame.image.astype(np.float32)
-    missing = frame.hole.copy()
+    image, missing = frame.image.copy(), frame.hole.copy()
     weight = np.sum([chain.weights for chain in chains], axis=0)
     total = np.sum([chain.colours * chain.weights[:, None] for chain in chains], axis=0)
-    image[frame.hole] = total / np.maximum(weight, 1e-12)[:, None]
+    image[frame.hole] = to_levels(total / np.maximum(weight, 1e-12)[:, None])
     missing[frame.hole] = weight == 0
     return image, missing

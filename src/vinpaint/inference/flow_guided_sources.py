@@ -104,7 +104,7 @@ def weigh_source(
     h, w = target.hole.shape
     rows, columns = box.slices
     points = pixel_grid(h, w)[rows, columns] + flow
-    visible = inside_frame(points, h, w) & (sample_field(source.hole.astype(np.float32), points) < 1e-3)
+    visible = inside_frame(points, h, w) & (sample_field(source.hole, points) < 1e-3)
     hole = target.hole[rows, columns]
     correction = np.zeros((*hole.shape, 3), np.float32)
     if not (visible & hole).any():
