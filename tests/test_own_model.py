@@ -84,6 +84,12 @@ def test_it_trains_and_is_measured_in_a_sweep(own: Runner) -> None:
     assert "model.network.width=6" in table
 
 
+def test_a_mistake_beside_it_is_named(own: Runner) -> None:
+    outcome = own(train.main, *SMALL, "sed=1", "-m", "model.network.width=2,6")
+    assert "sed: no such option of vinpaint-train; did you mean" in outcome.err, outcome.err
+    assert "(of the job model.network.width=2)" in outcome.err
+
+
 def test_it_runs_only_where_its_package_is_allowed(own: Runner) -> None:
     unasked = [argument for argument in SMALL if not argument.startswith("allow_targets")]
     outcome = own(train.main, *unasked, "scale=smoke")

@@ -8,7 +8,8 @@ import os
 import sys
 import textwrap
 import warnings
-from collections.abc import Callable
+from argparse import ArgumentParser
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -81,7 +82,7 @@ def command(config_name: str) -> Callable[[Task], Callable[[], None]]:
                 _fail(config_name, "interrupted; what was finished is kept, what was not is removed", status=130)
             except HydraException as error:  # before OSError, which a missing option is too
                 overrides = [a for a in arguments if a.startswith("~") or ("=" in a and not a.startswith("--"))]
-                _fail(config_name, _one_line(explain(error, config_name, overrides)))
+                _fail(config_name, str(explain(error, config_name, overrides, folders=_folders(arguments))))
             except (UserError, OSError) as error:
                 _fail(config_name, _one_line(error))
             except OmegaConfBaseException as error:
@@ -102,6 +103,14 @@ def _take_permissions(config_name: str) -> None:
             allow_targets(name.strip() for name in names)
         except ConfigError as error:
             _fail(config_name, str(error))
+
+
+def _folders(arguments: Sequence[str]) -> list[str]:
+    """The folder of configuration that a command line adds."""
+    parser = ArgumentParser(add_help=False)
+    parser.add_argument("--config-dir", "-cd")
+    folder = parser.parse_known_args(arguments)[0].config_dir
+    return [str(Path(folder).absolute())] if folder else []
 
 
 def _one_line(error: Exception) -> str:

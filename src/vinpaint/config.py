@@ -8,12 +8,14 @@ import inspect
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -72,7 +74,7 @@ def compose(config_name: str, overrides: Sequence[str] = (), *, folders: Sequenc
             searched = [f"hydra.searchpath=[{','.join(f'file://{folder}' for folder in folders)}]"] if folders else []
             return hydra_compose(config_name, overrides=[*overrides, *searched])
     except HydraException as error:
-        raise explain(error, config_name, overrides) from error
+        raise explain(error, config_name, overrides, folders=folders) from error
     finally:
         GlobalHydra.instance().clear()
         if active is not None:
@@ -208,17 +210,25 @@ def groups() -> list[str]:
     return sorted(path.name for path in CONFIG_DIR.iterdir() if path.is_dir() and any(path.glob("*.yaml")))
 
 
-def explain(error: Exception, config_name: str, overrides: Sequence[str]) -> ConfigError:
-    """Say in one line what is wrong with an override, and which name was probably meant.
+def explain(
+    error: Exception, config_name: str, overrides: Sequence[str], *, folders: Sequence[str] = ()
+) -> ConfigError:
+    """Say in one line what is wrong with an override, which name was probably meant, and in which job of a sweep.
 
     Args:
         error: what Hydra raised.
         config_name: the configuration that was composed.
         overrides: the overrides it was composed with.
+        folders: further folders of configuration.
 
     Returns:
         The error to raise instead.
     """
+    for job, chosen in _jobs(overrides):
+        try:
+            compose(config_name, job, folders=folders)
+        except ConfigError as its_own:
+            return ConfigError(f"{its_own} (of the job {' '.join(chosen)})")
     message = str(error)
     if match := re.search(r"Could not (?:find|load) '([\w/]+)/([\w.-]+)'", message):
         group, option = match.groups()
@@ -232,7 +242,7 @@ def explain(error: Exception, config_name: str, overrides: Sequence[str]) -> Con
         key = match.group(1)
         valid = [o for o in overrides if re.split(r"[=@]", o.lstrip("+~"))[0] != key]
         try:
-            known = list(keys(compose(config_name, valid))) if len(valid) < len(overrides) else []
+            known = list(keys(compose(config_name, valid, folders=folders))) if len(valid) < len(overrides) else []
         except ConfigError as other:
             return other
         return ConfigError(f"{key}: no such option of vinpaint-{config_name}{nearest(key, known + groups())}")
@@ -241,6 +251,19 @@ def explain(error: Exception, config_name: str, overrides: Sequence[str]) -> Con
     if isinstance(cause, OmegaConfBaseException):
         lines.append(str(cause).splitlines()[0])
     return ConfigError("; ".join(lines) or type(error).__name__)
+
+
+def _jobs(overrides: Sequence[str]) -> Iterator[tuple[list[str], list[str]]]:
+    """The jobs of a sweep: the overrides of each, and those of them that differ from job to job."""
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+    except HydraException:  # which is the mistake to explain
+        return
+    swept = [override for override in parsed if override.is_sweep_override()]
+    fixed = [str(override.input_line) for override in parsed if not override.is_sweep_override()]
+    values = [[f"{o.get_key_element()}={value}" for value in o.sweep_string_iterator()] for o in swept]
+    for chosen in product(*values) if swept else ():
+        yield [*fixed, *chosen], list(chosen)
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
