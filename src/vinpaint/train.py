@@ -14,7 +14,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from vinpaint.callbacks import VideoMetrics, WeightsExporter, finish_wandb, log_evaluation
+from vinpaint.callbacks import CSVLog, VideoMetrics, WeightsExporter, finish_wandb, log_evaluation
 from vinpaint.command import command
 from vinpaint.config import ConfigError, build, compose
 from vinpaint.errors import UserError
@@ -66,10 +66,13 @@ def _train(config: DictConfig, record: JobRecord) -> float | None:
         )
     except MisconfigurationException as error:
         raise UserError(f"trainer: {error}") from error
+    begin_from = _begin_from(config)
     for kept in trainer.loggers:
+        if begin_from is not None and isinstance(kept, CSVLog):
+            kept.keep_earlier()
         kept.log_hyperparams(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
     try:
-        trainer.fit(module, datamodule=datamodule, ckpt_path=_begin_from(config), weights_only=True)
+        trainer.fit(module, datamodule=datamodule, ckpt_path=begin_from, weights_only=True)
     except SystemExit as error:
         if not trainer.interrupted:
             raise

@@ -6,6 +6,7 @@ second start must end as an undisturbed run does.
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import signal
@@ -185,6 +186,12 @@ def reached(checkpoint: Path) -> int:
     return int(torch.load(checkpoint, weights_only=True)["global_step"]) if checkpoint.is_file() else 0
 
 
+def logged(run: Path, name: str) -> list[tuple[str, str]]:
+    """The updates at which a number was logged, and the number."""
+    with (run / "metrics.csv").open(newline="") as file:
+        return [(row["step"], row[name]) for row in csv.DictReader(file) if row[name]]
+
+
 def assert_whole(run: Path) -> int:
     """Assert that all a run has left can be read; the update that its last checkpoint is of."""
     for checkpoint in (run / "checkpoints").glob("[!.]*"):
@@ -220,8 +227,12 @@ def test_training_killed_again_and_again_ends_as_if_it_had_not_been(tmp_path: Pa
     expected, found = (torch.load(path, weights_only=True) for path in (undisturbed, last))
     for part in ("state_dict", "current_model_state"):
         assert all(torch.equal(value, found[part][key]) for key, value in expected[part].items())
-    for folder in ("best", "last"):
-        released = Path("run", "weights", folder, "model.safetensors")
-        assert (tmp_path / released).read_bytes() == (tmp_path / "whole" / released).read_bytes()
+    released = Path("run", "weights", "last", "model.safetensors")
+    assert (tmp_path / released).read_bytes() == (tmp_path / "whole" / released).read_bytes()
+    for name in ("train/loss", "val/psnr"):
+        rows, expected_rows = logged(run, name), logged(tmp_path / "whole" / "run", name)
+        assert rows == [row for row in expected_rows if row in rows]
+        # an update's checkpoint comes before its numbers and its validation: each kill may have cost one of them
+        assert len(rows) >= len(expected_rows) - (len(updates) - 1)
     assert not list((run / "checkpoints").glob(".*"))
     assert not list((run / "weights").glob("*/.*"))

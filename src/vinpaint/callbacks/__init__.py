@@ -2,6 +2,7 @@
 
 from vinpaint.callbacks.checkpoint_files import CheckpointFiles
 from vinpaint.callbacks.clip_logger import ClipLogger
+from vinpaint.callbacks.csv_log import CSVLog
 from vinpaint.callbacks.ema import EMA, averaged_weights
 from vinpaint.callbacks.evaluation_logger import log_evaluation
 from vinpaint.callbacks.progress_bar import ProgressBar
@@ -11,6 +12,7 @@ from vinpaint.callbacks.weights_exporter import WeightsExporter
 
 __all__ = [
     "EMA",
+    "CSVLog",
     "CheckpointFiles",
     "ClipLogger",
     "ProgressBar",
