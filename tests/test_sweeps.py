@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,6 +72,18 @@ def test_a_sweep_goes_on_with_its_own_command_line_only(run: Runner) -> None:
     outcome = run(evaluate.main, "-m", *EVALUATION, "seed=1", "sweep.resume=sweep")
     assert outcome.status == 2
     assert "was begun with other options (seed=0, seed=1)" in outcome.err.strip().splitlines()[-1]
+
+
+def test_training_stopped_before_its_record_is_measured_when_it_goes_on(run: Runner) -> None:
+    assert run(train.main, *TRAINING, "hydra.run.dir=run").status == 0
+    folder = run.folder / "run"
+    (expected,) = (record["metrics"] for record in read_results(folder))
+    (folder / "result.json").unlink()
+    shutil.rmtree(folder / "weights")
+    assert run(train.main, *TRAINING, "ckpt_path=run/checkpoints/last.ckpt", "hydra.run.dir=run").status == 0
+    (found,) = (record["metrics"] for record in read_results(folder))
+    assert found == pytest.approx(expected)
+    assert (folder / "weights" / "last" / "model.safetensors").is_file()
 
 
 @pytest.mark.slow

@@ -79,6 +79,9 @@ def _train(config: DictConfig, record: JobRecord) -> float | None:
         if trainer.is_global_zero:
             _say_where(trainer, config)
         raise KeyboardInterrupt from error  # Lightning exits by itself on Ctrl-C
+    if begin_from is not None and not trainer.callback_metrics:
+        # nothing was left to train: the run was stopped between its last update and its record
+        trainer.validate(module, datamodule=datamodule, verbose=False)
     result = _result(trainer, config.monitor)
     record.note(**_facts(trainer, config, result))
     if trainer.is_global_zero:
