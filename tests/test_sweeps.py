@@ -25,12 +25,18 @@ def states(sweep: Path) -> list[str]:
     return [job["status"] for job in read_results(sweep)]
 
 
-def test_an_option_that_one_job_lacks_is_named_with_the_job(run: Runner) -> None:
-    outcome = run(evaluate.main, "-m", "model=sttn,telea", "model.engine.precision=bf16", "dilation=4")
+@pytest.mark.parametrize("models", ["sttn,telea", "glob([sttn,telea])"])
+def test_an_option_that_one_job_lacks_is_named_with_the_job(run: Runner, models: str) -> None:
+    outcome = run(evaluate.main, "-m", f"model={models}", "model.engine.precision=bf16", "dilation=4")
     assert outcome.status == 2
     assert outcome.err.count("\n") == 1
     assert outcome.err.startswith("vinpaint-evaluate: model.engine.precision: no such option of vinpaint-evaluate; did")
     assert outcome.err.strip().endswith("(of the job model=telea)")
+
+
+def test_a_mistake_beside_the_flag_that_prints_the_configuration_is_named(run: Runner) -> None:
+    outcome = run(evaluate.main, "-c", "job", "dilaton=4")
+    assert "dilaton: no such option of vinpaint-evaluate; did you mean dilation" in outcome.err, outcome.err
 
 
 def test_a_failing_job_leaves_the_others_and_its_reason(run: Runner) -> None:

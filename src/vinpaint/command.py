@@ -109,6 +109,7 @@ def _folders(arguments: Sequence[str]) -> list[str]:
     """The folder of configuration that a command line adds."""
     parser = ArgumentParser(add_help=False)
     parser.add_argument("--config-dir", "-cd")
+    parser.add_argument("--cfg", "-c")  # else taken for the beginning of -cd
     folder = parser.parse_known_args(arguments)[0].config_dir
     return [str(Path(folder).absolute())] if folder else []
 

@@ -16,6 +16,7 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException, InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -261,9 +262,16 @@ def _jobs(overrides: Sequence[str]) -> Iterator[tuple[list[str], list[str]]]:
         return
     swept = [override for override in parsed if override.is_sweep_override()]
     fixed = [str(override.input_line) for override in parsed if not override.is_sweep_override()]
-    values = [[f"{o.get_key_element()}={value}" for value in o.sweep_string_iterator()] for o in swept]
+    values = [[f"{override.get_key_element()}={value}" for value in _swept_values(override)] for override in swept]
     for chosen in product(*values) if swept else ():
         yield [*fixed, *chosen], list(chosen)
+
+
+def _swept_values(override: Override) -> list[str]:
+    value: Any = override.value()  # its annotation leaves out Glob
+    if isinstance(value, Glob):  # the override itself asks the loader of a running sweep
+        return list(value.filter(options(override.key_or_group)))
+    return list(override.sweep_string_iterator())
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
