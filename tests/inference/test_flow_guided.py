@@ -159,6 +159,38 @@ def test_a_fill_of_ones_own_makes_up_what_was_never_visible() -> None:
     assert (np.abs(completed[holes].astype(int) - (255, 0, 0)) <= 1).all()
 
 
+def hidden_thing(num_frames: int, step: float = 0.0) -> tuple[Pictures, Holes]:
+    """A scene that moves by ``step`` pixels a frame, and a hole that moves with it: what it hides is never seen."""
+    fine = panning(num_frames, 144, 192, step=round(2 * step)).astype(float)
+    frames = fine.reshape(num_frames, 72, 2, 96, 2, 3).mean(axis=(2, 4)).round().astype(np.uint8)
+    holes = np.zeros(frames.shape[:3], bool)
+    for t, hole in enumerate(holes):
+        left = 50 - int(step * t)
+        hole[24:48, left : left + 24] = True
+    return frames, holes
+
+
+def test_what_was_made_up_follows_the_light() -> None:
+    frames, holes = hidden_thing(12)
+    darker = frames // 2
+    brighter = np.stack([frame + np.uint8(6 * t) for t, frame in enumerate(darker)])
+
+    def gain(*, gradient_blending: bool) -> float:
+        lit, unlit = (complete(clip, holes, gradient_blending=gradient_blending)[-1] for clip in (brighter, darker))
+        return float((lit.astype(float) - unlit)[holes[-1]].mean())
+
+    assert abs(gain(gradient_blending=True) - 66) < 4
+    assert gain(gradient_blending=False) < 40
+
+
+def test_what_was_made_up_keeps_its_detail() -> None:
+    frames, holes = hidden_thing(12, step=0.5)
+    completed = complete(frames, holes).astype(float)
+    fine = completed - gaussian_filter(completed, (0, 1, 1, 0))
+    first, last = fine[0][holes[0]].std(), fine[-1][holes[-1]].std()
+    assert last > 0.85 * first  # sampled bilinearly eleven times: 0.55
+
+
 def test_it_is_an_inpainter() -> None:
     assert isinstance(FlowGuidedInpainter(), Inpainter)
 
@@ -171,7 +203,7 @@ def test_it_is_an_inpainter() -> None:
         ({"distances": [0]}, r"distances=\[0\]"),
         ({"tolerance": 0.0}, "tolerance=0"),
         ({"cut_threshold": 0.0}, "cut_threshold=0"),
-        ({"fallback": "tela"}, "fallback=tela: expected telea or smooth"),
+        ({"fallback": "tela"}, "fallback=tela: expected patches, telea, smooth or a callable"),
     ],
 )
 def test_wrong_options_are_refused(options: dict[str, object], message: str) -> None:

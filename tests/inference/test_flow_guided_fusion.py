@@ -53,8 +53,8 @@ def test_an_untrained_network_changes_nothing(max_flow_side: int) -> None:
 
 
 def test_what_is_judged_is_what_is_applied() -> None:
-    """The engine's mixture at the frame's own size is the network's own, where the two sizes are one."""
-    frames, holes = noise(6, 40, 56), wandering_box(6, 40, 56)
+    """Where frames show the hole, the mixture at the frame's own size is the network's own if the two sizes are one."""
+    frames, holes = np.repeat(noise(1, 40, 56), 6, axis=0), wandering_box(6, 40, 56)
     model = network()
     offers: list[Offer] = []
 
@@ -71,7 +71,7 @@ def test_what_is_judged_is_what_is_applied() -> None:
             inside = offer.hole
             # away from the border of the box, where a blur sees the same
             core = np.zeros_like(inside)
-            core[10:-10, 10:-10] = inside[10:-10, 10:-10]
+            core[10:-10, 10:-10] = (inside & ~offer.missing)[10:-10, 10:-10]
             if not core.any():
                 continue
             top, left = rows.min() - np.nonzero(inside)[0].min(), columns.min() - np.nonzero(inside)[1].min()
@@ -81,7 +81,7 @@ def test_what_is_judged_is_what_is_applied() -> None:
 
 
 def test_it_goes_on_in_the_middle_of_a_clip() -> None:
-    frames, holes = noise(9, 30, 40), wandering_box(9, 30, 40)
+    frames, holes = np.repeat(noise(1, 30, 40), 9, axis=0), wandering_box(9, 30, 40)
     holes[:, 5:15, 10:20] = True  # never visible
     engine = FusionInpainter(network(), base=FlowGuidedInpainter(window=4, context=2, distances=[1, 2]))
     whole = complete(engine, frames, holes)
@@ -91,7 +91,7 @@ def test_it_goes_on_in_the_middle_of_a_clip() -> None:
 
 
 def test_it_goes_on_from_what_a_frame_hands_on() -> None:
-    frames, holes = noise(9, 30, 40), wandering_box(9, 30, 40)
+    frames, holes = np.repeat(noise(1, 30, 40), 9, axis=0), wandering_box(9, 30, 40)
     holes[:, 5:15, 10:20] = True  # never visible
     engine = FusionInpainter(network(), base=FlowGuidedInpainter(window=4, context=2, distances=[1, 2]))
     assert isinstance(engine, CarryingInpainter)
@@ -103,7 +103,7 @@ def test_it_goes_on_from_what_a_frame_hands_on() -> None:
 
 
 def test_half_the_strength_is_half_of_the_way() -> None:
-    frames, holes = noise(4, 40, 56), wandering_box(4, 40, 56)
+    frames, holes = np.repeat(noise(1, 40, 56), 4, axis=0), wandering_box(4, 40, 56)
     results = [
         complete(FusionInpainter(network(), base=FlowGuidedInpainter(), strength=strength), frames, holes).clamp(
             0.02, 0.98
@@ -111,11 +111,23 @@ def test_half_the_strength_is_half_of_the_way() -> None:
         for strength in (0.0, 0.5, 1.0)
     ]
     assert torch.equal(results[0], complete(FlowGuidedInpainter(), frames, holes).clamp(0.02, 0.98))
-    inside = (results[2] > 0.02) & (results[2] < 0.98)  # not cut off
+    inside = torch.stack([(result > 0.02) & (result < 0.98) for result in results]).all(dim=0)  # not cut off
     middle = (results[0] + results[2]) / 2
     assert (results[1] - middle)[inside].abs().max() < 1.1 / 255
     with pytest.raises(UserError, match=r"strength=1\.5: expected a share"):
         FusionInpainter(network(), base=FlowGuidedInpainter(), strength=1.5)
+
+
+def test_what_no_frame_shows_is_left_alone() -> None:
+    frames, holes = np.repeat(noise(1, 40, 56), 6, axis=0), wandering_box(6, 40, 56)
+    never = np.zeros_like(holes)
+    never[:, 12:24, 36:48] = True
+    holes |= never
+    plain = complete(FlowGuidedInpainter(), frames, holes)
+    mixed = complete(FusionInpainter(network(), base=FlowGuidedInpainter()), frames, holes)
+    changed = (mixed != plain).any(dim=1).numpy()
+    assert not changed[never].any()
+    assert changed[holes & ~never].any()
 
 
 def test_another_network_is_refused() -> None:

@@ -60,6 +60,14 @@ def test_known_pixels_are_untouched() -> None:
 
 
 @torch.inference_mode()
+def test_what_no_frame_shows_is_left_as_it_was_made_up() -> None:
+    offered = candidates()
+    changed = (trained()(offered) != offered["plain"]).any(dim=1, keepdim=True)
+    assert not changed[offered["missing"] > 0].any()
+    assert changed[(offered["hole"] > 0) & (offered["missing"] == 0)].all()
+
+
+@torch.inference_mode()
 def test_what_shows_nothing_has_no_influence() -> None:
     offered = candidates()
     other = Candidates(**{**offered, "colours": offered["colours"].clone()})  # type: ignore[typeddict-item]

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from vinpaint.errors import UserError
+from vinpaint.inference.flow_guided_blending import boundary_correction
 from vinpaint.inference.flow_guided_fallback import (
     FallbackName,
     SpatialFill,
@@ -20,7 +21,17 @@ from vinpaint.inference.flow_guided_fallback import (
     fill_smoothly,
     spatial_fill,
 )
-from vinpaint.inference.flow_guided_fields import Bools, Levels, pixels_of, sample_field, to_levels
+from vinpaint.inference.flow_guided_fields import (
+    Bools,
+    Floats,
+    Levels,
+    inside_frame,
+    pixel_grid,
+    pixels_of,
+    sample_field,
+    sample_sharply,
+    to_levels,
+)
 from vinpaint.inference.flow_guided_frames import HeldFrame, read_frame
 from vinpaint.inference.flow_guided_motion import Motion, Step, WorkFrame, estimate_flow, first_step, next_step, reverse
 from vinpaint.inference.flow_guided_offer import Fusion, make_offer, mix, offer_box
@@ -34,6 +45,9 @@ from vinpaint.ops.conversion import mask_to_tensor, to_tensor
 
 _ALIGNMENT_MARGIN = 40
 """Pixels around a hole, at the size at which motion is estimated, that are aligned with other frames."""
+
+_SEAM_MARGIN = 16
+"""Pixels around what is carried over, at that size, whose change of light it follows."""
 
 
 @dataclass
@@ -87,11 +101,12 @@ class FlowGuidedInpainter:
             stay as carried.
         tolerance: levels by which a directly aligned colour may differ from the carried one.
         carried_weight: weight of the carried colour beside the directly aligned ones, each at most 1.
-        gradient_blending: whether sources are corrected for seams in the gradient domain.
+        gradient_blending: whether sources, and what is carried over, are corrected for seams in the gradient domain.
         max_flow_side: pixels of the longer side at which motion is estimated, at most; larger frames are reduced.
         cut_threshold: share of pixels with contradictory flow from which a pair of neighbours counts as a cut, across
             which nothing is carried.
-        fallback: what makes up pixels that were never visible: ``telea``, ``smooth``, or a callable.
+        fallback: what makes up pixels that were never visible: ``patches`` of the rest of the frame, ``telea``,
+            ``smooth``, or a callable. Patches are sharp and can be mistaken, the others blur.
         fusion: what mixes the carried and the aligned colours and corrects the result; None leaves the mean of fixed
             weights.
 
@@ -116,7 +131,7 @@ class FlowGuidedInpainter:
         gradient_blending: bool = True,
         max_flow_side: int = 640,
         cut_threshold: float = 0.4,
-        fallback: FallbackName | SpatialFill = "telea",
+        fallback: FallbackName | SpatialFill = "patches",
         fusion: Fusion | None = None,
     ) -> None:
         for name, value, least in (
@@ -230,11 +245,11 @@ class FlowGuidedInpainter:
             completed = []
             for t, frame in enumerate(frames):
                 image, missing[t] = fuse(frame, [*past[t], *future[t]])
-                points = None
+                before: tuple[Floats, Floats] | None = None
                 if t > 0 and not motion[t - 1].cut:
                     points = pixels_of(missing[t]) + motion[t - 1].toward[missing[t]]
-                before = completed[-1] if completed else None
-                completed.append(fill_never_visible(image, missing[t], points, before, fill_smoothly))
+                    before = points, sample_field(completed[-1], points)
+                completed.append(fill_never_visible(image, missing[t], before, fill_smoothly))
         return _Draft(completed, missing, motion)
 
     def _first_motion(self, window: list[HeldFrame]) -> list[Step]:
@@ -280,14 +295,11 @@ class FlowGuidedInpainter:
         missing[frame.hole] = unseen & (np.sum(shares[1:], axis=0) == 0)
         made_up = missing
         if missing.any():
-            before = None
+            before: tuple[Floats, Floats] | None = None
             if t > 0 and not draft.motion[t - 1].cut and previous is not None:
-                before = pixels + sample_field(draft.motion[t - 1].toward, inner) * scale
-                before = before[missing[frame.hole]]
-                made_up = carried_gaps(missing, before, previous.made_up)
-            plain = fill_never_visible(
-                plain, missing, before, None if previous is None else previous.plain, self.fallback
-            )
+                before = self._carry_over(previous.plain, plain, missing, draft.motion[t - 1].toward)
+                made_up = carried_gaps(missing, before[0], previous.made_up)
+            plain = fill_never_visible(plain, missing, before, self.fallback)
         if self.fusion is None:
             return _Finished(plain, plain, made_up)
         seen_by = [(source, window[source.index].small) for source in sources]
@@ -300,6 +312,32 @@ class FlowGuidedInpainter:
         candidates = (colours, shares, offer.offsets)
         mixed = mix(self.fusion(offer), plain, frame.hole, candidates, places=places, scale=float(scale.mean()))
         return _Finished(mixed, plain, made_up)
+
+    def _carry_over(self, previous: Levels, plain: Levels, missing: Bools, toward: Floats) -> tuple[Floats, Floats]:
+        """What the frame before, completed, has to offer where no other does.
+
+        Args:
+            previous: that frame, ``(H, W, 3)`` uint8.
+            plain: this one, as far as it is known.
+            missing: where it is not, ``(H, W)`` bool, P pixels.
+            toward: motion to the frame before, at working size.
+
+        Returns:
+            Where the missing pixels lie in it, and their colours, brought into line with what surrounds them here, so
+            that light that changes leaves no outline: ``(P, 2)`` and ``(P, 3)``.
+        """
+        H, W = missing.shape
+        scale = np.array([W / toward.shape[1], H / toward.shape[0]], np.float32)
+        box = Box.around(missing, round(_SEAM_MARGIN * float(scale.mean())))
+        places = pixel_grid(box.bottom - box.top, box.right - box.left) + np.array([box.left, box.top], np.float32)
+        points = places + sample_field(toward, (places + 0.5) / scale - 0.5) * scale
+        inner = missing[box.slices]
+        colours = sample_sharply(previous, points[inner])
+        if self.gradient_blending:
+            both = inside_frame(points, H, W) & ~inner
+            seams = boundary_correction(plain[box.slices], sample_field(previous, points), both, inner)
+            colours += seams[inner]
+        return points[inner], colours
 
     def _sources(self, window: list[HeldFrame], draft: _Draft, t: int, box: Box) -> list[Source]:
         first, last = t, t

