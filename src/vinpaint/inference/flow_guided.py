@@ -12,26 +12,16 @@ import torch
 from torch import Tensor
 
 from vinpaint.errors import UserError
-from vinpaint.inference.flow_guided_blending import boundary_correction
 from vinpaint.inference.flow_guided_fallback import (
     FallbackName,
     SpatialFill,
     carried_gaps,
+    carry_over,
     fill_never_visible,
     fill_smoothly,
     spatial_fill,
 )
-from vinpaint.inference.flow_guided_fields import (
-    Bools,
-    Floats,
-    Levels,
-    inside_frame,
-    pixel_grid,
-    pixels_of,
-    sample_field,
-    sample_sharply,
-    to_levels,
-)
+from vinpaint.inference.flow_guided_fields import Bools, Floats, Levels, pixels_of, sample_field, to_levels
 from vinpaint.inference.flow_guided_frames import HeldFrame, read_frame
 from vinpaint.inference.flow_guided_motion import Motion, Step, WorkFrame, estimate_flow, first_step, next_step, reverse
 from vinpaint.inference.flow_guided_offer import Fusion, make_offer, mix, offer_box
@@ -45,9 +35,6 @@ from vinpaint.ops.conversion import mask_to_tensor, to_tensor
 
 _ALIGNMENT_MARGIN = 40
 """Pixels around a hole, at the size at which motion is estimated, that are aligned with other frames."""
-
-_SEAM_MARGIN = 16
-"""Pixels around what is carried over, at that size, whose change of light it follows."""
 
 
 @dataclass
@@ -297,7 +284,8 @@ class FlowGuidedInpainter:
         if missing.any():
             before: tuple[Floats, Floats] | None = None
             if t > 0 and not draft.motion[t - 1].cut and previous is not None:
-                before = self._carry_over(previous.plain, plain, missing, draft.motion[t - 1].toward)
+                toward = draft.motion[t - 1].toward
+                before = carry_over(previous.plain, plain, missing, toward, gradient_blending=self.gradient_blending)
                 made_up = carried_gaps(missing, before[0], previous.made_up)
             plain = fill_never_visible(plain, missing, before, self.fallback)
         if self.fusion is None:
@@ -312,32 +300,6 @@ class FlowGuidedInpainter:
         candidates = (colours, shares, offer.offsets)
         mixed = mix(self.fusion(offer), plain, frame.hole, candidates, places=places, scale=float(scale.mean()))
         return _Finished(mixed, plain, made_up)
-
-    def _carry_over(self, previous: Levels, plain: Levels, missing: Bools, toward: Floats) -> tuple[Floats, Floats]:
-        """What the frame before, completed, has to offer where no other does.
-
-        Args:
-            previous: that frame, ``(H, W, 3)`` uint8.
-            plain: this one, as far as it is known.
-            missing: where it is not, ``(H, W)`` bool, P pixels.
-            toward: motion to the frame before, at working size.
-
-        Returns:
-            Where the missing pixels lie in it, and their colours, brought into line with what surrounds them here, so
-            that light that changes leaves no outline: ``(P, 2)`` and ``(P, 3)``.
-        """
-        H, W = missing.shape
-        scale = np.array([W / toward.shape[1], H / toward.shape[0]], np.float32)
-        box = Box.around(missing, round(_SEAM_MARGIN * float(scale.mean())))
-        places = pixel_grid(box.bottom - box.top, box.right - box.left) + np.array([box.left, box.top], np.float32)
-        points = places + sample_field(toward, (places + 0.5) / scale - 0.5) * scale
-        inner = missing[box.slices]
-        colours = sample_sharply(previous, points[inner])
-        if self.gradient_blending:
-            both = inside_frame(points, H, W) & ~inner
-            seams = boundary_correction(plain[box.slices], sample_field(previous, points), both, inner)
-            colours += seams[inner]
-        return points[inner], colours
 
     def _sources(self, window: list[HeldFrame], draft: _Draft, t: int, box: Box) -> list[Source]:
         first, last = t, t

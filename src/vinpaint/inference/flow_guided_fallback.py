@@ -8,8 +8,23 @@ import numpy as np
 
 from vinpaint.errors import UserError
 from vinpaint.inference.baselines import diffuse
-from vinpaint.inference.flow_guided_fields import Bools, Floats, Levels, inside_frame, membrane, sample_field, to_levels
+from vinpaint.inference.flow_guided_blending import boundary_correction
+from vinpaint.inference.flow_guided_fields import (
+    Bools,
+    Floats,
+    Levels,
+    inside_frame,
+    membrane,
+    pixel_grid,
+    sample_field,
+    sample_sharply,
+    to_levels,
+)
+from vinpaint.inference.flow_guided_sources import Box
 from vinpaint.inference.patch_synthesis import synthesise
+
+_SEAM_MARGIN = 16
+"""Pixels around what is carried over, at the size at which motion is estimated, whose change of light it follows."""
 
 FallbackName = Literal["patches", "telea", "smooth"]
 
@@ -54,6 +69,36 @@ def fill_smoothly(frame: Levels, missing: Bools) -> Levels:
     return to_levels(membrane(frame.astype(np.float32), ~missing))
 
 
+def carry_over(
+    previous: Levels, image: Levels, missing: Bools, toward: Floats, *, gradient_blending: bool
+) -> tuple[Floats, Floats]:
+    """What the frame before, completed, has to offer where no other frame does.
+
+    Args:
+        previous: that frame, ``(H, W, 3)`` uint8.
+        image: this one, as far as it is known.
+        missing: where it is not, ``(H, W)`` bool, P pixels.
+        toward: motion to the frame before, ``(h, w, 2)`` in pixels of its own size.
+        gradient_blending: whether the colours are brought into line with what surrounds them now, so that light that
+            changes leaves no outline.
+
+    Returns:
+        Where the missing pixels, in the order of ``numpy.nonzero``, lie in the frame before, ``(P, 2)``, and the colours
+        they take from there, ``(P, 3)`` in levels.
+    """
+    H, W = missing.shape
+    scale = np.array([W / toward.shape[1], H / toward.shape[0]], np.float32)
+    box = Box.around(missing, round(_SEAM_MARGIN * float(scale.mean())))
+    places = pixel_grid(box.bottom - box.top, box.right - box.left) + np.array([box.left, box.top], np.float32)
+    points = places + sample_field(toward, (places + 0.5) / scale - 0.5) * scale
+    inner = missing[box.slices]
+    colours = sample_sharply(previous, points[inner])
+    if gradient_blending:
+        both = inside_frame(points, H, W) & ~inner
+        colours += boundary_correction(image[box.slices], sample_field(previous, points), both, inner)[inner]
+    return points[inner], colours
+
+
 def fill_never_visible(
     image: Levels, missing: Bools, before: tuple[Floats, Floats] | None, fill: SpatialFill
 ) -> Levels:
@@ -62,8 +107,7 @@ def fill_never_visible(
     Args:
         image: the frame, ``(H, W, 3)`` uint8; what stands under ``missing`` has no influence.
         missing: ``(H, W)`` bool.
-        before: where the missing pixels, in the order of ``numpy.nonzero``, lie in the previous frame ``(P, 2)``, and
-            what it shows there, completed, ``(P, 3)`` levels; None at the start and at a cut.
+        before: what :func:`carry_over` gives; None at the start and at a cut.
         fill: what makes up the rest.
 
     Returns:
