@@ -80,6 +80,13 @@ def test_without_a_whole_known_patch_it_says_so_and_the_fill_is_smooth(shape: tu
     np.testing.assert_array_equal(filled[~hole], picture[~hole])
 
 
+def test_a_hole_that_leaves_no_patch_of_the_reduced_picture_is_continued_from_a_finer_one() -> None:
+    picture, hole = wallpaper(100, 100, period=4), np.ones((100, 100), bool)
+    hole[:, :10] = False
+    error = np.abs(completed(picture, hole).astype(int) - picture)
+    assert (error[:, 10:22] <= 1).mean() > 0.5
+
+
 @pytest.mark.parametrize("shape", [(7, 7), (9, 200), (41, 41), (300, 8)])
 def test_any_size_and_any_hole_works(shape: tuple[int, int]) -> None:
     rng = np.random.default_rng(3)

@@ -83,8 +83,8 @@ def carry_over(
             changes leaves no outline.
 
     Returns:
-        Where the missing pixels, in the order of ``numpy.nonzero``, lie in the frame before, ``(P, 2)``, and the colours
-        they take from there, ``(P, 3)`` in levels.
+        Where the missing pixels, in the order of ``numpy.nonzero``, lie in the frame before, ``(P, 2)``, and what they
+        take from there, ``(P, 3)`` in levels.
     """
     H, W = missing.shape
     scale = np.array([W / toward.shape[1], H / toward.shape[0]], np.float32)

@@ -58,9 +58,10 @@ def synthesise(picture: Levels, missing: Bools) -> Levels | None:
     level: _Level | None = None
     pyramid = _pyramid(_with_texture(picture[part], missing[part]), missing[part])
     for depth, (image, hidden) in reversed(list(enumerate(pyramid))):
-        coarser, level = level, _Level(image, hidden)
-        if not len(level.known):
-            return None
+        coarser, finer = level, _Level(image, hidden)
+        if not len(finer.known):  # too small for a whole patch of known pixels
+            continue
+        level = finer
         if coarser is None:
             level.peel()
             turns, reach = 8, max(hidden.shape)
@@ -71,7 +72,8 @@ def synthesise(picture: Levels, missing: Bools) -> Levels | None:
         for _ in range(turns):
             level.search(random, reach=reach)
             level.vote(sharpness=1)
-    assert level is not None
+    if level is None:
+        return None
     level.search(random, reach=4)
     level.vote(sharpness=8)
     completed: Levels = picture.copy()
