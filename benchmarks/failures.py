@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="picture to write")
     arguments = parser.parse_args()
     jobs = read_results(arguments.sweep)
-    rows = [_row(arguments.sweep, jobs, clip, arguments.still) for clip in arguments.clips]
+    rows = [_row(jobs, clip, arguments.still) for clip in arguments.clips]
     height = max(still.height for row in rows for _, still in row)
     sheet = Image.new("RGB", (WIDTH * len(rows[0]), (height + BAND) * len(rows)), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
@@ -42,12 +42,12 @@ def main() -> None:
     sheet.save(arguments.out, quality=84)
 
 
-def _row(sweep: Path, jobs: list[dict[str, Any]], clip: int, still: int) -> list[tuple[str, Image.Image]]:
+def _row(jobs: list[dict[str, Any]], clip: int, still: int) -> list[tuple[str, Image.Image]]:
     """Label and picture of each column."""
     row = []
-    for number, job in enumerate(jobs):
+    for job in jobs:
         measured = job["clips"][clip]
-        folder = sweep / str(number) / picture_folder(clip, measured["clip"])
+        folder = Path(job["folder"]) / picture_folder(clip, measured["clip"])
         completed = sorted(folder.glob("*_completed.jpg"))[still]
         if not row:
             row += [(kind, _open(folder, completed, kind)) for kind in ("masked", "truth")]
