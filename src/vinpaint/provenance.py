@@ -55,8 +55,8 @@ def weight_digests(config: Mapping[str, Any]) -> dict[str, dict[str, str] | str]
             the library.
 
     Returns:
-        By dotted key: a digest per file, or the value itself where it names no file here and nothing that comes with
-        the library (``random``, a hub name).
+        By dotted key: a digest per file, model cards left out, or the value itself where it names no file here and
+        nothing that comes with the library (``random``, a hub name).
     """
     found: dict[str, dict[str, str] | str] = {}
     named = dict(_named_weights(config))
@@ -69,7 +69,7 @@ def weight_digests(config: Mapping[str, Any]) -> dict[str, dict[str, str] | str]
         path = Path(value).expanduser()
         if not path.exists():
             path = released_folder(value) or path
-        files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+        files = sorted(p for p in path.rglob("*") if p.suffix != ".md") if path.is_dir() else [path]
         digests = {str(p.relative_to(path)) if p != path else p.name: _sha256(p) for p in files if p.is_file()}
         found[key] = digests or str(value)
     return found
