@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy.interpolate import BarycentricInterpolator
+from scipy.ndimage import distance_transform_edt, gaussian_filter
+from scipy.spatial import cKDTree
 
 from vinpaint.inference.flow_guided_fallback import fill_by_patches, fill_by_telea
 from vinpaint.inference.flow_guided_fields import sample_sharply
-from vinpaint.inference.patch_synthesis import synthesise
+from vinpaint.inference.patch_synthesis import _Level, synthesise
 
 Pictures = NDArray[np.uint8]
 Holes = NDArray[np.bool_]
@@ -64,6 +67,66 @@ def test_texture_stays_as_strong_as_around_it() -> None:
     picture = np.random.default_rng(2).integers(60, 200, (80, 100, 3), dtype=np.uint8)
     hole = box(80, 100, 25, 30, 30)
     assert completed(picture, hole)[hole].std() > 0.7 * picture[~hole].std()
+
+
+def test_a_texture_is_not_smoothed_though_smooth_patches_are_nearer() -> None:
+    noise = np.random.default_rng(5).integers(60, 196, (90, 160, 3), dtype=np.uint8)
+    picture = np.where(np.arange(160)[:, None] < 70, noise, np.uint8(128))
+    hole = box(90, 160, 28, 20, 34)
+    assert completed(picture, hole)[hole].std() > 0.6 * noise.std()
+
+
+def test_an_onion_peel_goes_on_with_a_wallpaper() -> None:
+    picture, hole = wallpaper(60, 70), box(60, 70, 20, 25, 16)
+    truth = np.dstack((picture, picture[..., 0])).astype(np.float32)
+    level = _Level(np.where(hole[..., None], np.float32(0), truth), hole)
+    level.peel()
+    np.testing.assert_array_equal(level.image, truth)
+
+
+def test_the_search_finds_nearly_the_nearest_patches() -> None:
+    picture = gaussian_filter(np.random.default_rng(6).random((60, 70, 4)), (1.5, 1.5, 0)).astype(np.float32)
+    level = _Level(picture, box(60, 70, 20, 25, 16))
+    random = np.random.default_rng(7)
+    first = random.choice(level.known, len(level.wanted))
+    level.matches = first.copy()
+    for _ in range(6):
+        level.search(random, reach=70)
+    windows = sliding_window_view(picture, (7, 7), axis=(0, 1)).transpose(0, 1, 3, 4, 2)
+
+    def content(patches: NDArray[np.intp]) -> NDArray[np.float32]:
+        y, x = np.divmod(patches, 70)
+        return windows[y - 3, x - 3].reshape(len(patches), -1)
+
+    nearest, _ = cKDTree(content(level.known)).query(content(level.wanted))
+    begun, found = (np.linalg.norm(content(at) - content(level.wanted), axis=1) for at in (first, level.matches))
+    np.testing.assert_allclose(level.costs, np.square(found), rtol=1e-4)
+    assert (found >= nearest - 1e-5).all()
+    assert found.mean() - nearest.mean() < 0.2 * (begun.mean() - nearest.mean())
+
+
+def test_a_pixel_is_the_weighted_mean_of_what_the_matches_around_it_say() -> None:
+    random = np.random.default_rng(8)
+    picture, hole = random.random((30, 30, 4)).astype(np.float32), box(30, 30, 12, 13, 4)
+    level = _Level(picture, hole)
+    level.matches = random.choice(level.known, len(level.wanted))
+    level.costs = random.random(len(level.wanted)).astype(np.float32)
+    weights = 1.3 ** -distance_transform_edt(hole).ravel()[level.wanted]
+    weights = weights * np.exp(-2 * level.costs / (2 * np.percentile(level.costs, 75)))
+    level.vote(sharpness=2)
+    for y, x in np.argwhere(hole):
+        down, right = y - level.wanted // 30, x - level.wanted % 30
+        around = (np.abs(down) <= 3) & (np.abs(right) <= 3)
+        seen = picture[(level.matches // 30 + down)[around], (level.matches % 30 + right)[around]]
+        # OpenCV's distances are good to two per cent
+        np.testing.assert_allclose(level.image[y, x], np.average(seen, axis=0, weights=weights[around]), rtol=0.02)
+
+
+def test_what_stands_in_the_hole_before_does_not_draw_in_its_like() -> None:
+    picture, hole = wallpaper(80, 130), box(80, 130, 24, 24, 30)
+    picture[:, 90:] = 0  # as the hole is before it is filled
+    error = np.abs(completed(picture, hole).astype(int) - picture)[hole]
+    assert (error <= 1).mean() > 0.98
 
 
 def test_where_nothing_is_missing_nothing_happens() -> None:
