@@ -18,7 +18,7 @@ from vinpaint.ops.conversion import mask_to_tensor, to_tensor
 
 
 class FusionInpainter:
-    """``flow_guided`` with a network that mixes colours and corrects them, also what was never visible.
+    """``flow_guided`` with a network that mixes what frames show and corrects it; what none shows it leaves alone.
 
     Args:
         model: a trained network.
