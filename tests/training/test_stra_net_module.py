@@ -233,6 +233,31 @@ def test_warming_up_leaves_the_spatial_part_and_the_critic_untouched() -> None:
         assert ("refinement" in logged) == ("adversarial" in logged) == (epoch >= 2)
 
 
+def test_the_spatial_aggregation_learns_alone_on_what_the_rest_hands_it() -> None:
+    module = module_of(trained="spatial", leftover_probability=1.0)
+    parts = ("affine", "temporal", "spatial")
+    before = {name: state(getattr(module.generator, name)) for name in parts}
+    optimizer = module.configure_optimizers()[0][0]
+    assert {id(p) for group in optimizer.param_groups for p in group["params"]} == {
+        id(p) for p in module.generator.spatial.parameters()
+    }
+    (seen,) = fit(module, batches())
+    assert seen["loss"] == pytest.approx(seen["refinement"] + seen["adversarial"], rel=1e-5)
+    assert seen["refinement"] > 0
+    moved = {name for name in parts if not torch.equal(before[name], state(getattr(module.generator, name)))}
+    assert moved == {"spatial"}
+
+
+def test_a_batch_without_leftover_teaches_the_spatial_aggregation_nothing() -> None:
+    module = module_of(trained="spatial", play=False, leftover_probability=0.0)
+    batch = clips(2, size=64)
+    batch["masks"][...] = 0
+    before = state(module.generator)
+    (seen,) = fit(module, [batch])
+    assert seen["loss"] == seen["refinement"] == 0
+    assert torch.equal(before, state(module.generator))
+
+
 def test_validation_measures_what_the_weights_do_when_they_are_used() -> None:
     module = module_of(spatial_start_epoch=9, play=False)
     (batch,) = batches(num_clips=1)
@@ -327,6 +352,9 @@ def test_pictures_show_alignment_attention_and_borrowing(similarity: str) -> Non
         ({"normalisation": "sum"}, "normalisation='sum'"),
         ({"leftover_probability": 2.0}, "leftover_probability=2"),
         ({"spatial_start_epoch": -1}, "spatial_start_epoch=-1"),
+        ({"trained": "temporal"}, "trained='temporal': choose one of all, spatial"),
+        ({"trained": "spatial", "spatial_start_epoch": 1}, "trained=spatial: nothing would learn before"),
+        ({"trained": "spatial", "net": network(spatial="off")}, "trained=spatial: the network has no spatial"),
         ({"targets_per_clip": 0}, "targets_per_clip=0"),
         ({"without_vgg": "guess"}, "without_vgg='guess'"),
     ],

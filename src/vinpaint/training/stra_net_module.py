@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,7 @@ from vinpaint.training.stra_net_pictures import stra_net_pictures
 from vinpaint.training.targets import TargetsPerClip, check_targets, draw_targets, take
 
 RegionsOn = Literal["temporal", "final", "both"]
+Trained = Literal["all", "spatial"]
 
 SMALLEST_LEFTOVER = 1e-3
 """Share of a frame below which its leftover plays no part in the game: fake and real would be all but the same."""
@@ -56,6 +57,8 @@ class STRANetModule(GANModule):
             every pixel, the ``final`` composite, or the mean of ``both``. The paper's text points to the first, its
             appendix to the second, on which the temporal aggregation learns nothing outside the hole.
         spatial_start_epoch: epoch, counted from 0, from which on the spatial aggregation is trained.
+        trained: ``all``, or the ``spatial`` aggregation alone on what the rest, frozen, hands it, so that what no frame
+            shows can be learned for longer than everything else, without the rest's backward pass.
         targets_per_clip: frames of each clip that are completed, drawn anew for every update; or ``all``, as the
             paper's sums have it.
         same_targets: draw them once for the whole batch instead of for every clip. Targets at one place of their
@@ -101,6 +104,7 @@ class STRANetModule(GANModule):
         normalisation: Normalisation = "full",
         regions_on: RegionsOn = "temporal",
         spatial_start_epoch: int = 2,
+        trained: Trained = "all",
         targets_per_clip: TargetsPerClip = 1,
         same_targets: bool = False,
         completed_reference_probability: float = 0.0,
@@ -119,6 +123,7 @@ class STRANetModule(GANModule):
         for name, value, choices in (
             ("normalisation", normalisation, get_args(Normalisation)),
             ("regions_on", regions_on, get_args(RegionsOn)),
+            ("trained", trained, get_args(Trained)),
         ):
             if value not in choices:
                 raise UserError(f"{name}={value!r}: choose one of {', '.join(choices)}")
@@ -128,6 +133,10 @@ class STRANetModule(GANModule):
             raise UserError(f"flow_error={flow_error:g}: expected 0 or more pixels")
         if spatial_start_epoch < 0:
             raise UserError(f"spatial_start_epoch={spatial_start_epoch}: expected at least 0")
+        if trained == "spatial" and self.generator.spatial is None:
+            raise UserError("trained=spatial: the network has no spatial aggregation; set network.spatial=multiscale")
+        if trained == "spatial" and spatial_start_epoch:
+            raise UserError("trained=spatial: nothing would learn before spatial_start_epoch; set it to 0")
         self.weights = {
             "alignment": alignment_weight,
             "hole_visible": hole_visible_weight,
@@ -138,6 +147,10 @@ class STRANetModule(GANModule):
         self.normalisation: Normalisation = normalisation
         self.regions_on: RegionsOn = regions_on
         self.spatial_start_epoch = spatial_start_epoch
+        self.trained: Trained = trained
+        if trained == "spatial":
+            self.generator.affine.requires_grad_(False)
+            self.generator.temporal.requires_grad_(False)
         self.targets_per_clip: TargetsPerClip = targets_per_clip
         self.same_targets = same_targets
         self.completed_reference_probability = completed_reference_probability
@@ -162,6 +175,7 @@ class STRANetModule(GANModule):
             "normalisation": normalisation,
             "regions_on": regions_on,
             "spatial_start_epoch": spatial_start_epoch,
+            "trained": trained,
             "targets_per_clip": targets_per_clip,
             "same_targets": same_targets,
             "completed_reference_probability": completed_reference_probability,
@@ -231,6 +245,24 @@ class STRANetModule(GANModule):
 
     def _price(self, group: Group) -> dict[str, Tensor]:
         """The weighted losses of some targets."""
+        completed, truth, left = group.completed, group.truth, group.completed.leftover
+        values: dict[str, Tensor] = {}
+        if completed.spatial is not None:
+            # which targets are completed together shall not matter: those without leftover learn nothing here
+            needs = left.flatten(1).any(1)
+            values["refinement"] = sum(
+                region_l1(completed.spatial[needs], truth[needs], region[needs], normalisation=self.normalisation)
+                for region in (left, 1 - left)
+            ) * (needs.sum() / len(needs))
+        elif self.trained == "spatial":
+            values["refinement"] = torch.zeros((), device=self.device, requires_grad=True)
+        if self.trained == "all":
+            values |= self._price_temporal(group)
+        terms = {name: self.weights[name] * value for name, value in values.items()}
+        return terms | self.perceptual(completed.frame, truth)
+
+    def _price_temporal(self, group: Group) -> dict[str, Tensor]:
+        """The losses of alignment and temporal aggregation, not weighted."""
         completed, truth, holes, left = group.completed, group.truth, group.holes, group.completed.leftover
         values: dict[str, Tensor] = {}
         if (error := group.alignment_error(affine=True)) is not None:
@@ -241,15 +273,7 @@ class STRANetModule(GANModule):
         for name, region in regions.items():
             errors = [region_l1(frames, truth, region, normalisation=self.normalisation) for frames in made]
             values[name] = torch.stack(errors).mean()
-        if completed.spatial is not None:
-            # which targets are completed together shall not matter: those without leftover learn nothing here
-            needs = left.flatten(1).any(1)
-            values["refinement"] = sum(
-                region_l1(completed.spatial[needs], truth[needs], region[needs], normalisation=self.normalisation)
-                for region in (left, 1 - left)
-            ) * (needs.sum() / len(needs))
-        terms = {name: self.weights[name] * value for name, value in values.items()}
-        return terms | self.perceptual(completed.frame, truth)
+        return values
 
     def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:
         """Adam with two groups, alignment with temporal aggregation and the spatial one, and Adam for the critic.
@@ -259,14 +283,13 @@ class STRANetModule(GANModule):
         first, second = self.optimization.betas
         spatial = [] if self.generator.spatial is None else list(self.generator.spatial.parameters())
         ids = {id(parameter) for parameter in spatial}
-        groups = [
-            {
-                "params": [p for p in self.generator.parameters() if p.requires_grad and id(p) not in ids],
-                "lr": self.optimization.learning_rate,
-                "betas": (float(first), float(second)),
-            }
-        ]
         slower = {"lr": self.adversarial_learning_rate, "betas": self.adversarial_betas}
+        rest = [p for p in self.generator.parameters() if p.requires_grad and id(p) not in ids]
+        groups: list[dict[str, Any]] = []
+        if rest:
+            groups.append(
+                {"params": rest, "lr": self.optimization.learning_rate, "betas": (float(first), float(second))}
+            )
         if spatial:
             groups.append({"params": spatial, **slower})
         optimizers: list[Optimizer] = [Adam(groups)]
