@@ -9,6 +9,7 @@ import lightning as L
 import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import nn
 from torch.utils.data import DataLoader
 
 from tiny_training import OnBatchEnd, TinyGenerator, tiny_batch, tiny_module, tiny_trainer
@@ -26,7 +27,7 @@ def fit(module: L.LightningModule, batches: list[VideoBatch], **options: Any) ->
     return trainer
 
 
-def weights(module: STTNModule) -> torch.Tensor:
+def weights(module: nn.Module) -> torch.Tensor:
     return torch.cat([p.detach().flatten() for p in module.parameters()])
 
 
@@ -182,6 +183,19 @@ def test_a_loss_that_is_no_number_stops_before_the_weights_are_touched(tmp_path:
     with pytest.raises(DivergedError, match=r"update 0: loss discriminator_fake is nan; lower learning_rate"):
         fit(module, [tiny_batch()], default_root_dir=tmp_path)
     assert torch.equal(torch.nan_to_num(weights(module)), torch.nan_to_num(before))
+
+
+@pytest.mark.parametrize(("value", "length"), [(float("nan"), "nan"), (float("inf"), "inf"), (1e30, "inf")])
+def test_a_gradient_without_a_length_stops_before_the_weights_are_touched(
+    tmp_path: Path, value: float, length: str
+) -> None:
+    module = tiny_module(max_gradient_norm=1.0)
+    # 1e30 is a number, but its square is none in float32: shortening would make all gradients zero
+    module.generator.layers[0].weight.register_hook(lambda gradient: torch.full_like(gradient, value))
+    before = weights(module.generator)
+    with pytest.raises(DivergedError, match=rf"update 0: .*gradient of layers\.0\.weight is {length}; .* is kept in"):
+        fit(module, [tiny_batch()], default_root_dir=tmp_path)
+    assert torch.equal(weights(module.generator), before)
 
 
 def test_the_batch_that_broke_training_is_kept_and_breaks_it_again(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ from vinpaint.training.recipe import Game, Optimization
 
 
 class DivergedError(UserError):
-    """A loss or a weight that is no longer a number; raised before it reaches the weights or a checkpoint."""
+    """A loss, a gradient or a weight that is no longer a number; raised before it reaches weights or a checkpoint."""
 
 
 @dataclass
@@ -242,11 +242,25 @@ class GANModule(LightningModule):
                 self.manual_backward(loss)
 
     def _step(self, optimizer: LightningOptimizer, network: nn.Module) -> None:
+        self._check_gradients(network)
         if self.optimization.max_gradient_norm is not None:
             scaler = getattr(self.trainer.precision_plugin, "scaler", None)
             norm = self.optimization.max_gradient_norm * (scaler.get_scale() if scaler is not None else 1.0)
             nn.utils.clip_grad_norm_(network.parameters(), norm)
         optimizer.step()
+
+    def _check_gradients(self, network: nn.Module) -> None:
+        """Refuse a step by gradients that are no numbers, or whose length is none; on a GPU the next loss tells."""
+        if self.device.type != "cpu" or isinstance(self.trainer.strategy, ModelParallelStrategy):
+            return
+        lengths = {name: p.grad.norm() for name, p in network.named_parameters() if p.grad is not None}
+        broken = [f"{name} is {length.item()}" for name, length in lengths.items() if not torch.isfinite(length)]
+        if broken:
+            more = f" and {len(broken) - 3} more" if len(broken) > 3 else ""
+            raise DivergedError(
+                f"update {self.trainer.global_step}: length of the gradient of {', '.join(broken[:3])}{more}; lower "
+                "learning_rate, or train with precision=fp32, from a checkpoint before this update"
+            )
 
     @contextmanager
     def _only(self, network: nn.Module) -> Iterator[None]:

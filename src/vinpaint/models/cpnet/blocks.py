@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from vinpaint.models.convolution import DilatedConv2d
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -34,7 +36,7 @@ class ConvBlock(nn.Module):
         super().__init__()
         padding = dilation * (kernel_size - 1) // 2
         layers: list[nn.Module] = [
-            nn.Conv2d(in_channels, out_channels, kernel_size, stride=stride, padding=padding, dilation=dilation)
+            DilatedConv2d(in_channels, out_channels, kernel_size, stride=stride, padding=padding, dilation=dilation)
         ]
         if activate:
             layers.append(nn.ReLU(inplace=True))

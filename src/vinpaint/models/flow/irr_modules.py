@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vinpaint.models.convolution import DilatedConv2d
+
 RESIDUAL_SCALE = 0.1
 """How much of each residual the upsampling of occlusion adds."""
 
@@ -20,7 +22,7 @@ def conv(
 ) -> nn.Sequential:
     """Make a convolution that keeps the size (over its stride), rectified unless ``linear``."""
     padding = (kernel - 1) * dilation // 2
-    layer = nn.Conv2d(in_channels, out_channels, kernel, stride=stride, padding=padding, dilation=dilation)
+    layer = DilatedConv2d(in_channels, out_channels, kernel, stride=stride, padding=padding, dilation=dilation)
     return nn.Sequential(layer) if linear else nn.Sequential(layer, nn.LeakyReLU(0.1, inplace=True))
 
 

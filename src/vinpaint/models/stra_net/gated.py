@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vinpaint.models.convolution import DilatedConv2d
+
 
 class GatedConv(nn.Module):
     """A 3x3 convolution whose every value is let through by a gate that a 1x1 convolution computes.
@@ -26,7 +28,7 @@ class GatedConv(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, *, dilation: int = 1, upsample: bool = False) -> None:
         super().__init__()
         self.upsample = upsample
-        self.feature = nn.Conv2d(in_channels, out_channels, 3, padding=dilation, dilation=dilation)
+        self.feature = DilatedConv2d(in_channels, out_channels, 3, padding=dilation, dilation=dilation)
         self.gate = nn.Conv2d(in_channels, out_channels, 1)
         std = 0.05 * math.sqrt(128 / in_channels)
         for layer in (self.feature, self.gate):
