@@ -16,9 +16,11 @@ _CROSS = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], np.float32) / 4
 _COLUMNS = 1024
 """Points per row when a list of points is sampled: OpenCV takes at most 32767 rows."""
 
-
 _TAPS = np.arange(-3, 5)
 """Pixels that a sharp sample is taken from, along each axis, counted from the one before the point."""
+
+_SHARP_POINTS = 4096
+"""Points sampled sharply at once: 3 MB of pixels."""
 
 
 def pixel_grid(height: int, width: int) -> Floats:
@@ -78,15 +80,15 @@ def sample_sharply(picture: Levels, points: Floats) -> Floats:
         Values ``(P, 3)`` float32.
     """
     H, W = picture.shape[:2]
-    corner = np.floor(points).astype(np.intp)
-    across, down = _lagrange_weights(points - corner).transpose(1, 0, 2)
-    x = np.clip(corner[:, :1] + _TAPS, 0, W - 1)
-    y = np.clip(corner[:, 1:] + _TAPS, 0, H - 1)
     result = np.empty((len(points), 3), np.float32)
-    for start in range(0, len(points), 4096):  # 3 MB of pixels at once
-        some = slice(start, start + 4096)
-        seen = np.take(picture.reshape(-1, 3), y[some, :, None] * W + x[some, None, :], axis=0).astype(np.float32)
-        result[some] = np.einsum("pyxc,py,px->pc", seen, down[some], across[some], optimize=True)
+    for start in range(0, len(points), _SHARP_POINTS):
+        some = slice(start, start + _SHARP_POINTS)
+        corner = np.floor(points[some]).astype(np.intp)
+        across, down = _lagrange_weights(points[some] - corner).transpose(1, 0, 2)
+        x = np.clip(corner[:, :1] + _TAPS, 0, W - 1)
+        y = np.clip(corner[:, 1:] + _TAPS, 0, H - 1)
+        seen = np.take(picture.reshape(-1, 3), y[:, :, None] * W + x[:, None, :], axis=0).astype(np.float32)
+        result[some] = np.einsum("pyxc,py,px->pc", seen, down, across, optimize=True)
     return result
 
 
