@@ -90,6 +90,7 @@ def test_a_network_of_flow_runs_in_full_precision_beside_half_precision_weights(
         {"similarity": "dot"},
         {"spatial": False},
         {"align_domain": "pixel"},
+        {"leftover_fill": "telea"},
         {"flow_mode": "chained"},
         {"flow_fill": "telea"},
         {"flow_window": -1},
@@ -175,6 +176,25 @@ def test_the_frame_is_put_together_from_its_three_sources() -> None:
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("leftover_fill", ["temporal", "smooth"])
+def test_the_spatial_stage_finds_its_fill_in_the_leftover(leftover_fill: str) -> None:
+    frames, masks = clip(num_frames=3)
+    frames[:, 0] = torch.linspace(0.2, 0.8, frames.shape[-2]).unsqueeze(1)  # a ramp, smoothly continued, goes on
+    model = tiny(leftover_fill=leftover_fill)
+    assert model.spatial is not None
+    found: list[Tensor] = []
+    model.spatial.register_forward_pre_hook(lambda _, given: found.append(given[0]))
+    completion = model.complete_in_clip(model.prepare_clip(frames, masks), 0, hide=masks[:, 0])
+    (given,), left = found, (completion.leftover > 0).expand_as(frames[:, 0])
+    assert left.any()
+    assert torch.equal(given[~left], frames[:, 0][~left])
+    if leftover_fill == "temporal":
+        assert torch.equal(given[left], completion.temporal[left])
+    else:
+        torch.testing.assert_close(given[left], frames[:, 0][left], rtol=0, atol=0.06)
+
+
+@torch.no_grad()
 def test_the_spatial_stage_is_skipped_where_nothing_is_left_over() -> None:
     frames, masks = clip(num_frames=3)
     masks[:, 1:] = 0
@@ -214,6 +234,8 @@ def test_a_frame_that_is_all_hole_is_completed() -> None:
     frames, masks = clip(num_frames=2)
     completed = tiny()(frames, torch.ones_like(masks))
     assert torch.isfinite(completed).all()
+    # there is nothing to continue
+    assert torch.equal(tiny(leftover_fill="smooth")(frames, torch.ones_like(masks)), completed)
 
 
 # ---------------------------------------------------------------- references

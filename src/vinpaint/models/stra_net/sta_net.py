@@ -21,9 +21,11 @@ from vinpaint.models.stra_net.spatial import CELL, PatchScores, SpatialAggregati
 from vinpaint.models.stra_net.temporal import Features, Gathered, Similarity, TemporalAggregation, TemporalKind
 from vinpaint.ops.clip_shape import check_clip_shape
 from vinpaint.ops.compositing import composite, hide_holes
+from vinpaint.ops.infill import harmonic_infill
 
 Alignment = Literal["joint", "affine", "flow"]
 AlignDomain = Literal["image", "feature"]
+LeftoverFill = Literal["temporal", "smooth"]
 
 
 class STRANet(PretrainedModel):
@@ -42,6 +44,9 @@ class STRANet(PretrainedModel):
         temporal: ``multiscale`` | ``vanilla`` | ``cpnet``, see :class:`TemporalAggregation`.
         similarity: ``dot_mean`` | ``cosine`` | ``local``, see :class:`TemporalAggregation`.
         spatial: ``multiscale``, or ``off`` (in quotes in YAML) to leave the leftover to the temporal decoder.
+        leftover_fill: what the spatial aggregation finds in the leftover: what the ``temporal`` aggregation made of
+            it, as published; or a ``smooth`` continuation of what surrounds it, which takes less training to improve
+            on. Weights serve the one they were trained with.
         align_domain: references are warped as an ``image`` and then encoded, as published; or each is encoded once and
             its ``feature`` maps are warped, at a tenth of the cost. Weights serve the domain they were trained in.
         flow: optical flow, not part of the weights; None: OpenCV's DIS.
@@ -79,6 +84,7 @@ class STRANet(PretrainedModel):
         temporal: TemporalKind = "multiscale",
         similarity: Similarity = "dot_mean",
         spatial: Literal["multiscale", "off"] = "multiscale",
+        leftover_fill: LeftoverFill = "temporal",
         align_domain: AlignDomain = "image",
         flow: FlowEstimator | None = None,
         flow_mode: FlowMode = "chain",
@@ -93,6 +99,8 @@ class STRANet(PretrainedModel):
             raise UserError(f"alignment={alignment}: expected joint, affine or flow")
         if spatial not in ("multiscale", "off"):
             raise UserError(f'spatial={spatial}: expected multiscale or "off", in quotes in YAML')
+        if leftover_fill not in ("temporal", "smooth"):
+            raise UserError(f"leftover_fill={leftover_fill}: expected temporal or smooth")
         if align_domain not in ("image", "feature"):
             raise UserError(f"align_domain={align_domain}: expected image or feature")
         if flow_window < 0:
@@ -100,6 +108,7 @@ class STRANet(PretrainedModel):
         if reference_chunk is not None and reference_chunk < 1:
             raise UserError(f"reference_chunk={reference_chunk}: expected at least 1, or null for all")
         self.alignment = alignment
+        self.leftover_fill = leftover_fill
         self.align_domain = align_domain
         self.flow_window = flow_window
         self.reference_chunk = reference_chunk
@@ -279,6 +288,8 @@ class STRANet(PretrainedModel):
         refined: Tensor | None = None
         scores: PatchScores | None = None
         if spatial and self.spatial is not None and bool(_crop(leftover, size).any()):
+            if self.leftover_fill == "smooth":
+                filled = _continued(filled, leftover)
             refined, scores = self.spatial(filled, leftover)
             filled = composite(filled, refined, leftover)
         return Completion(
@@ -315,6 +326,12 @@ class STRANet(PretrainedModel):
                 raise ValueError("references without pyramid: give that of encode_copy, or use align_domain=image")
             logits = self.temporal.logits(wanted, target.known, copied, visible)
             yield Aligned(placement, laid, visible, logits), copied
+
+
+def _continued(frames: Tensor, leftover: Tensor) -> Tensor:
+    """Frames ``(B, 3, H, W)``, their leftover continued from around it; those that are nothing else as they are."""
+    around = (1 - leftover).amax((1, 2, 3), keepdim=True)
+    return composite(frames, harmonic_infill(frames, 1 - leftover), leftover * around)
 
 
 def _extended(images: Tensor, like: Tensor) -> Tensor:
