@@ -10,16 +10,16 @@ from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
-from vinpaint.config import ConfigError, build, compose, options, target_of
+from vinpaint.config import CONFIG_DIR, ConfigError, build, compose, options, target_of
 from vinpaint.inference.finished_frames import FinishedFrames
 from vinpaint.inference.gap_completion import GapCompletion
 from vinpaint.inference.inpainter import CarryingInpainter, Inpainter, MaskedClip, ResumableInpainter
 from vinpaint.inference.window import WindowInpainter
 from vinpaint.masks import ArrayMasks, MaskSequence, open_masks
-from vinpaint.models.pretrained import CONFIG_FILE, PretrainedModel, load_pretrained, load_weights
+from vinpaint.models.pretrained import CONFIG_FILE, PretrainedModel, load_pretrained, load_weights, read_config
 from vinpaint.models.released import released_folder
 from vinpaint.models.untrained import RANDOM_WEIGHTS, seeded
 from vinpaint.ops.conversion import to_tensor, to_uint8
@@ -296,6 +296,7 @@ def _network(node: DictConfig, weights: PathLike) -> nn.Module:
         and issubclass(target, PretrainedModel)
         and (Path(weights).expanduser() / CONFIG_FILE).is_file()
     ):
+        _refuse_what_weights_decide(target, node, weights)
         return target.from_pretrained(weights, **_switched(target, node.network))
     return load_weights(cast(nn.Module, build(node.network)), weights)
 
@@ -318,6 +319,27 @@ def _switched(target: type[PretrainedModel], node: DictConfig) -> dict[str, Any]
     differ = {key: node[key] for key in getattr(target, "SWITCHES", ()) if node.get(key) != parameters[key].default}
     built: dict[str, Any] = build(differ)
     return built
+
+
+def _refuse_what_weights_decide(target: type[PretrainedModel], node: DictConfig, weights: PathLike) -> None:
+    """Refuse an argument that was set, to something else than the weights were trained with: it would have no effect.
+
+    What the model's file says of itself counts as not set.
+    """
+    file = CONFIG_DIR / "model" / f"{node.name}.yaml"
+    if not file.is_file():
+        return
+    unset = OmegaConf.to_container(OmegaConf.load(file).network, resolve=False)
+    asked = OmegaConf.to_container(node.network, resolve=True)
+    trained = read_config(Path(weights).expanduser())
+    assert isinstance(unset, dict)
+    assert isinstance(asked, dict)
+    for key in sorted(set(asked) & set(trained) - set(getattr(target, "SWITCHES", ()))):
+        if asked[key] not in (unset.get(key), trained[key]):
+            raise ConfigError(
+                f"network.{key}={asked[key]}: the weights in {weights} were trained with {trained[key]}; leave it out, "
+                f"give weights of such a network, or weights={RANDOM_WEIGHTS} to run it untrained"
+            )
 
 
 def _model_config(name: str) -> DictConfig:
