@@ -284,15 +284,15 @@ class STRANetModule(GANModule):
         spatial = [] if self.generator.spatial is None else list(self.generator.spatial.parameters())
         ids = {id(parameter) for parameter in spatial}
         slower = {"lr": self.adversarial_learning_rate, "betas": self.adversarial_betas}
-        rest = [p for p in self.generator.parameters() if p.requires_grad and id(p) not in ids]
-        groups: list[dict[str, Any]] = []
-        if rest:
-            groups.append(
-                {"params": rest, "lr": self.optimization.learning_rate, "betas": (float(first), float(second))}
-            )
-        if spatial:
-            groups.append({"params": spatial, **slower})
-        optimizers: list[Optimizer] = [Adam(groups)]
+        groups: list[dict[str, Any]] = [
+            {
+                "params": [p for p in self.generator.parameters() if p.requires_grad and id(p) not in ids],
+                "lr": self.optimization.learning_rate,
+                "betas": (float(first), float(second)),
+            },
+            {"params": spatial, **slower},
+        ]
+        optimizers: list[Optimizer] = [Adam([group for group in groups if group["params"]])]
         if self.discriminator is not None:
             optimizers.append(Adam([{"params": list(self.discriminator.parameters()), **slower}]))
         return optimizers, self.schedules(optimizers)
