@@ -232,3 +232,6 @@ def test_published_recipes_have_published_numbers() -> None:
     assert recipe.model.module.game.adversarial_weight == 0.01
     assert recipe.data.batch_size == 8
     assert compose("train", ["experiment=sttn_davis"]).model.module.optimization.milestones == [300_000]
+    for published in ("experiment=sttn_youtube_vos", "experiment=sttn_davis", "sweep=sttn_table3"):
+        engine = compose("train", [published]).model.engine
+        assert (engine.alignment, engine.compositing) == ("none", "paste")

@@ -47,6 +47,14 @@ ENGINES: dict[str, Callable[[], ResumableInpainter]] = {
     "flow_guided_fusion": lambda: FlowGuidedInpainter(window=6, context=3, distances=[1, 2], fusion=_brighten),
     "window": lambda: sttn_engine(neighbor_radius=3, neighbor_stride=2, reference_stride=4),
     "window_capped": lambda: sttn_engine(neighbor_radius=2, neighbor_stride=3, reference_stride=3, max_references=2),
+    "window_aligned": lambda: sttn_engine(
+        neighbor_radius=2,
+        neighbor_stride=3,
+        reference_stride=3,
+        max_references=2,
+        alignment="affine",
+        compositing="poisson",
+    ),
     "window_public": lambda: sttn_engine(neighbor_radius=2, neighbor_stride=2, blend="ema_half", quantize="truncate"),
 }
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -16,12 +17,16 @@ from torch import Tensor, nn
 
 import golden_weights
 from vinpaint.errors import UserError
+from vinpaint.inference.aligned_inputs import AlignedInputs
 from vinpaint.inference.inpainter import Inpainter, MaskedClip
 from vinpaint.inference.resizing import resize_completed, resize_visible
 from vinpaint.inference.schedule import window_schedule
-from vinpaint.inference.window import RegionModel, WindowInpainter, WindowModel, _WindowInputs
+from vinpaint.inference.window import WindowInpainter
+from vinpaint.inference.window_inputs import PendingFrame, WindowInputs
+from vinpaint.inference.window_model import RegionModel, WindowModel
 from vinpaint.masks import ArrayMasks
 from vinpaint.models.sttn import STTN
+from vinpaint.ops.affine import affine_warp, pixel_theta
 from vinpaint.ops.conversion import mask_to_tensor, to_tensor, to_uint8
 from vinpaint.ops.region import Region
 from vinpaint.video import ArrayClip
@@ -29,11 +34,26 @@ from vinpaint.video import ArrayClip
 Pictures = NDArray[np.uint8]
 Holes = NDArray[np.bool_]
 
+ALIGNED: dict[str, object] = {"alignment": "affine", "compositing": "poisson"}
+
 
 def pictures(num_frames: int = 13, height: int = 48, width: int = 48) -> tuple[Pictures, Holes]:
     frames = golden_weights.texture(3, "window", 3 * num_frames, height, width).reshape(num_frames, 3, height, width)
     holes = golden_weights.box_masks(3, "window", num_frames, height, width, fractions=[0.2, 0.4]).astype(bool)
     return frames.permute(0, 2, 3, 1).numpy().copy(), holes
+
+
+def panned(num_frames: int = 13, height: int = 60, width: int = 90) -> tuple[Pictures, Holes]:
+    """A still scene under a camera that moves by 2.5 and 1 pixels per frame, and a hole that keeps its place in it."""
+    grain = np.random.default_rng(0).random((height, width, 3), np.float32)
+    scene = cv2.GaussianBlur(cv2.resize(grain, (3 * width, 3 * height), interpolation=cv2.INTER_CUBIC), (0, 0), 2)
+    scene = (scene - scene.min()) / (scene.max() - scene.min()) * 255
+    frames, holes = [], np.zeros((num_frames, height, width), bool)
+    for index, hole in enumerate(holes):
+        camera = np.array([[1, 0, width / 2 + 2.5 * index], [0, 1, height / 2 + index]])
+        frames.append(cv2.warpAffine(scene, camera, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP))
+        hole[10:40, 4 + 4 * index : 24 + 4 * index] = True
+    return np.stack(frames).round().astype(np.uint8), holes
 
 
 def masked(frames: Pictures, holes: Holes) -> MaskedClip:
@@ -119,6 +139,9 @@ def test_every_frame_is_in_a_window(num_frames: int, radius: int, stride: int) -
         ({"max_references": -1}, "max_references=-1"),
         ({"blend": "median"}, "blend=median: expected mean or ema_half"),
         ({"quantize": "floor"}, "quantize=floor: expected round or truncate"),
+        ({"alignment": "flow"}, "alignment=flow: expected none or affine"),
+        ({"compositing": "feather"}, "compositing=feather: expected paste or poisson"),
+        ({"alignment": "affine", "blend": "ema_half"}, "alignment=affine: .* use blend=mean, not ema_half"),
         ({"precision": "int8"}, "precision=int8: expected fp32, bf16, fp16"),
         ({"size": (240,)}, r"size=\(240,\): expected native or \[height, width\]"),
         ({"size": "full"}, "size=full: expected native"),
@@ -141,9 +164,10 @@ def test_it_is_an_engine_and_sttn_shares_features() -> None:
 
 
 @pytest.mark.parametrize("size", ["native", (48, 60), (96, 144)])
-def test_known_pixels_are_untouched_and_the_hole_is_completed(size: object) -> None:
+@pytest.mark.parametrize("options", [{}, ALIGNED])
+def test_known_pixels_are_untouched_and_the_hole_is_completed(size: object, options: dict[str, object]) -> None:
     frames, holes = pictures(7, 50, 63)
-    out = completed(tiny_sttn(), frames, holes, size=size)
+    out = completed(tiny_sttn(), frames, holes, size=size, **options)
     known = to_tensor(frames)
     outside = ~mask_to_tensor(holes).bool().expand_as(known)
     assert out.dtype == torch.float32
@@ -154,13 +178,14 @@ def test_known_pixels_are_untouched_and_the_hole_is_completed(size: object) -> N
 
 
 @pytest.mark.parametrize("size", ["native", (48, 60), (96, 144)])
-def test_hole_content_is_irrelevant(size: object) -> None:
-    frames, holes = pictures(7, 50, 63)
+@pytest.mark.parametrize("options", [{}, ALIGNED])
+def test_hole_content_is_irrelevant(size: object, options: dict[str, object]) -> None:
+    frames, holes = panned(7, 50, 63)
     other = frames.copy()
     other[holes] = np.random.default_rng(0).integers(0, 256, other[holes].shape, np.uint8)
     assert not np.array_equal(frames, other)
-    out = completed(tiny_sttn(), frames, holes, size=size)
-    assert torch.equal(completed(tiny_sttn(), other, holes, size=size), out)
+    out = completed(tiny_sttn(), frames, holes, size=size, **options)
+    assert torch.equal(completed(tiny_sttn(), other, holes, size=size, **options), out)
 
 
 class Everywhere(nn.Module):
@@ -173,16 +198,17 @@ class Everywhere(nn.Module):
 
 
 @pytest.mark.parametrize("size", ["native", (96, 144)])
-def test_leaving_out_what_no_hole_reaches_changes_nothing(size: object) -> None:
-    frames, holes = pictures(7, 60, 90)
+@pytest.mark.parametrize("options", [{}, ALIGNED, {"compositing": "poisson"}])
+def test_leaving_out_what_no_hole_reaches_changes_nothing(size: object, options: dict[str, object]) -> None:
+    frames, holes = panned(7, 60, 90)
     holes[:] = False
     for index, hole in enumerate(holes):
         hole[4 * index : 4 * index + 9, 60:71] = True
     model = tiny_sttn()
     assert isinstance(model, RegionModel)
     assert not isinstance(Everywhere(model), RegionModel)
-    expected = completed(Everywhere(model), frames, holes, size=size)
-    torch.testing.assert_close(completed(model, frames, holes, size=size), expected, atol=1e-5, rtol=0)
+    expected = completed(Everywhere(model), frames, holes, size=size, **options)
+    torch.testing.assert_close(completed(model, frames, holes, size=size, **options), expected, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("num_frames", [1, 5, 23])
@@ -218,6 +244,81 @@ def test_chunks_change_nothing(chunk_size: int) -> None:
     torch.testing.assert_close(
         completed(tiny_sttn(), frames, holes, chunk_size=chunk_size), expected, atol=1e-5, rtol=0
     )
+
+
+class Borrowing(nn.Module):
+    """Completes each place with the mean of what the frames of the window show there, as attention learns to."""
+
+    def forward(self, frames: Tensor, masks: Tensor) -> Tensor:
+        shown = (frames * (1 - masks)).sum(dim=1, keepdim=True)
+        mean = shown / (1 - masks).sum(dim=1, keepdim=True).clamp_min(1)
+        return mean.expand_as(frames)
+
+
+def hole_error(out: Tensor, frames: Pictures, holes: Holes) -> float:
+    inside = mask_to_tensor(holes).bool().expand_as(out)
+    return float((out - to_tensor(frames))[inside].abs().mean()) * 255
+
+
+@pytest.mark.parametrize("size", ["native", (80, 120)])
+def test_under_a_moving_camera_aligned_windows_borrow_from_the_right_places(size: object) -> None:
+    frames, holes = panned()
+    plain = hole_error(completed(Borrowing(), frames, holes, size=size), frames, holes)
+    aligned = hole_error(completed(Borrowing(), frames, holes, size=size, alignment="affine"), frames, holes)
+    assert plain > 15
+    assert aligned < 4
+
+
+def test_a_camera_that_stands_still_is_not_aligned() -> None:
+    frames, holes = panned()
+    frames = np.broadcast_to(frames[0], frames.shape).copy()
+    model = tiny_sttn()
+    expected = completed(model, frames, holes)
+    torch.testing.assert_close(completed(model, frames, holes, alignment="affine"), expected, atol=1e-6, rtol=0)
+
+
+def test_samples_beside_a_hole_are_made_of_known_pixels_alone() -> None:
+    frames, holes = np.full((1, 40, 60, 3), 150, np.uint8), panned(1, 40, 60)[1]
+    inputs = AlignedInputs(masked(frames, holes), nn.Identity(), None, torch.device("cpu"), 4)
+    images, masks = inputs.prepare([PendingFrame(frames[0], holes[0])])
+    turned = np.array([[0.98, 0.1, 2.3], [-0.1, 1.01, 1.4], [0, 0, 1]])
+    laid, hole = inputs._laid(inputs._values(images, masks), masks > 0.5, turned)
+    shown = laid[(hole == 0).expand_as(laid)]
+    torch.testing.assert_close(shown, torch.full_like(shown, 150 / 255))
+    touched = affine_warp(masks, pixel_theta(turned, (40, 60)), align_corners=True) > 0.01
+    assert hole[touched].all()
+    assert not laid[hole.bool().expand_as(laid)].any()
+    assert 0.02 < hole.mean() < 0.6
+
+
+def test_what_lies_outside_the_centres_frame_counts_where_nothing_else_does() -> None:
+    """A pan so fast that the hole at a frame's edge is in no other's view, but in that of the window about it."""
+    frames, holes = panned(11, 60, 90)
+    holes[:] = False
+    holes[0, 10:40, :12] = True
+    holes[3, 10:40, :12] = True
+    out = completed(Borrowing(), frames, holes, alignment="affine", neighbor_radius=3, neighbor_stride=3)
+    # frame 0 saw further left than any other; frame 3 is seen by the windows about frames 0 and 3
+    assert hole_error(out[3:4], frames[3:4], holes[3:4]) < 4
+    assert torch.isfinite(out).all()
+
+
+def test_poisson_takes_out_a_shift_of_colours() -> None:
+    frames, holes = panned()
+
+    class Shifted(Borrowing):
+        def forward(self, frames: Tensor, masks: Tensor) -> Tensor:
+            shifted: Tensor = super().forward(frames, masks) + 0.1
+            return shifted
+
+    errors = {
+        compositing: hole_error(
+            completed(Shifted(), frames, holes, alignment="affine", compositing=compositing), frames, holes
+        )
+        for compositing in ("paste", "poisson")
+    }
+    assert errors["paste"] > 20
+    assert errors["poisson"] < 4
 
 
 def test_windows_are_averaged() -> None:
@@ -348,17 +449,20 @@ def test_frames_leave_as_soon_as_they_are_final() -> None:
 
 
 @pytest.mark.parametrize("max_references", [0, 4])
-def test_memory_does_not_grow_with_the_clip(max_references: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("options", [{}, ALIGNED])
+def test_memory_does_not_grow_with_the_clip(
+    max_references: int, options: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
     kept: list[int] = []
-    fill = _WindowInputs._fill
+    fill = WindowInputs._fill
 
-    def watched(self: _WindowInputs, *arguments: object) -> None:
+    def watched(self: WindowInputs, *arguments: object) -> None:
         fill(self, *arguments)  # type: ignore[arg-type]
         kept.append(len(self._kept))
 
-    monkeypatch.setattr(_WindowInputs, "_fill", watched)
+    monkeypatch.setattr(WindowInputs, "_fill", watched)
     frames, holes = pictures(200, 12, 12)
-    completed(tiny_sttn(), frames, holes, max_references=max_references)
+    completed(tiny_sttn(), frames, holes, max_references=max_references, **options)
     assert max(kept[-20:]) <= max(kept[:8])
     assert max(kept) <= 11 + max_references + 5
 

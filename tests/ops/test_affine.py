@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from scipy import ndimage
 
-from vinpaint.ops.affine import affine_warp
+from vinpaint.ops.affine import affine_warp, pixel_theta
 from vinpaint.ops.visibility import coarse_visibility, visible_pixels
 
 IDENTITY = torch.tensor([[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]])
@@ -34,6 +35,23 @@ def test_a_map_samples_where_scipy_does(align_corners: bool) -> None:
     )
     warped = affine_warp(images, theta, align_corners=align_corners)[0, 0].numpy()
     np.testing.assert_allclose(warped, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("mode", "flag"), [("bilinear", cv2.INTER_LINEAR), ("bicubic", cv2.INTER_CUBIC)])
+def test_a_map_of_pixels_samples_where_opencv_does(mode: str, flag: int) -> None:
+    image = cv2.GaussianBlur(np.random.default_rng(0).random((22, 31), np.float32), (0, 0), 2)
+    pixels = np.array([[0.95, 0.1, 1.3], [-0.08, 1.04, 0.6], [0, 0, 1]])
+    flags = flag | cv2.WARP_INVERSE_MAP
+    expected = cv2.warpAffine(image, pixels[:2], (31, 22), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    warped = affine_warp(
+        torch.from_numpy(image)[None, None],
+        pixel_theta(pixels, (22, 31)),
+        align_corners=True,
+        mode=mode,  # type: ignore[arg-type]
+        padding="border",
+    )[0, 0]
+    # OpenCV rounds positions to a thirty-second of a pixel
+    np.testing.assert_allclose(warped.numpy()[2:-2, 2:-2], expected[2:-2, 2:-2], atol=4e-3)
 
 
 def test_positions_are_float32_under_autocast_and_in_half_precision() -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
-from typing import Literal, Protocol, cast, runtime_checkable
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -13,54 +13,21 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vinpaint.errors import UserError
+from vinpaint.inference.aligned_inputs import AlignedInputs
 from vinpaint.inference.inpainter import MaskedClip, no_earlier_frame
 from vinpaint.inference.placement import Precision, place, resolve_device, resolve_precision
-from vinpaint.inference.resizing import resize_completed, resize_visible
+from vinpaint.inference.resizing import resize_completed
 from vinpaint.inference.schedule import Window, window_schedule
 from vinpaint.inference.shots import Shots, check_cut_threshold
 from vinpaint.inference.transfer import ReadAhead, arriving, upload
-from vinpaint.ops.chunks import Chunks
+from vinpaint.inference.window_inputs import Blend, PendingFrame, WindowInputs
 from vinpaint.ops.compositing import composite
 from vinpaint.ops.conversion import from_levels, to_tensor
-from vinpaint.ops.region import Region, region_of
+from vinpaint.ops.seams import meet_border
 
-Blend = Literal["mean", "ema_half"]
+Alignment = Literal["none", "affine"]
+Compositing = Literal["paste", "poisson"]
 Quantize = Literal["round", "truncate"]
-
-
-@runtime_checkable
-class WindowModel(Protocol):
-    """A network whose frames can be encoded once and shared by all windows they take part in.
-
-    ``transform`` must not depend on the order of the frames: wanted ones come first.
-    """
-
-    def encode(self, frames: Tensor, masks: Tensor) -> Tensor:
-        """Features ``(B, T, C, h, w)`` of frames ``(B, T, 3, H, W)`` and masks ``(B, T, 1, H, W)``, each on its own."""
-        ...
-
-    def transform(self, features: Tensor, masks: Tensor, *, num_queries: int | None = None) -> Tensor:
-        """Completed features of the first ``num_queries`` frames."""
-        ...
-
-    def decode(self, features: Tensor, *, size: tuple[int, int] | None = None) -> Tensor:
-        """Frames ``(B, T, 3, *size)`` in [0, 1] of completed features, each on its own."""
-        ...
-
-
-@runtime_checkable
-class RegionModel(WindowModel, Protocol):
-    """A network that can leave out what does not matter to a region of the frames."""
-
-    def transform_region(
-        self, features: Tensor, masks: Tensor, *, region: Region, num_queries: int | None = None
-    ) -> Tensor:
-        """What :meth:`decode_region` reads, of the first ``num_queries`` frames."""
-        ...
-
-    def decode_region(self, features: Tensor, *, region: Region, size: tuple[int, int]) -> Tensor:
-        """The region of frames of ``size``, ``(B, T, 3, bottom - top, right - left)`` in [0, 1]."""
-        ...
 
 
 class WindowInpainter:
@@ -82,6 +49,11 @@ class WindowInpainter:
             averaged with what was there before (the public code, which so weighs the last window most).
         quantize: ``round`` leaves frames unrounded until they are written, to the nearest level; ``truncate`` cuts
             every window and the result down to whole levels, as the public code does.
+        alignment: ``affine`` lays the frames of a window over its centre by the motion that most of each frame shares
+            (:class:`vinpaint.inference.camera_motion.CameraMotion`), and what was completed back: patches of
+            other frames then fit where they are. ``none`` leaves frames as they are, as the paper does.
+        compositing: ``poisson`` shifts what was completed so that it meets the known pixels around the hole without a
+            seam (:func:`vinpaint.ops.seams.meet_border`); ``paste`` takes it as it is, as the paper does.
         size: (height, width) in pixels at which the network works, whatever the clip's size; ``native`` is the clip's.
             Clips of another size are resized for the network, and only the hole is taken from the result.
         device: ``auto`` is a GPU if there is one; ``keep`` is where the network is; or a device's name.
@@ -108,6 +80,8 @@ class WindowInpainter:
         max_references: int | None = None,
         blend: Blend = "mean",
         quantize: Quantize = "round",
+        alignment: Alignment = "none",
+        compositing: Compositing = "paste",
         size: tuple[int, int] | Literal["native"] = (240, 432),
         device: str = "auto",
         precision: Precision = "fp32",
@@ -116,6 +90,10 @@ class WindowInpainter:
     ) -> None:
         _check_choice("blend", blend, ("mean", "ema_half"))
         _check_choice("quantize", quantize, ("round", "truncate"))
+        _check_choice("alignment", alignment, ("none", "affine"))
+        _check_choice("compositing", compositing, ("paste", "poisson"))
+        if alignment != "none" and blend != "mean":
+            raise UserError(f"alignment={alignment}: frames laid over others are averaged, use blend=mean, not {blend}")
         resolve_precision(precision)
         if chunk_size < 1:
             raise UserError(f"chunk_size={chunk_size}: expected at least 1")
@@ -128,6 +106,8 @@ class WindowInpainter:
         self.max_references = max_references
         self.blend = blend
         self.quantize = quantize
+        self.alignment = alignment
+        self.compositing = compositing
         self.size: tuple[int, int] | None = None if isinstance(size, str) else (size[0], size[1])
         self.device = device
         self.precision = precision
@@ -154,16 +134,17 @@ class WindowInpainter:
         network.eval()
         try:
             device = resolve_device(self.device, network)
-            inputs = _WindowInputs(clip, network, self.size, device, self.chunk_size)
+            kind = WindowInputs if self.alignment == "none" else AlignedInputs
+            inputs = kind(clip, network, self.size, device, self.chunk_size)
             with ReadAhead(clip, active=device.type == "cuda") as reader:
                 yield from arriving(self._finished(inputs, reader, start), device)
         finally:
             network.train(was_training)
 
-    def _finished(self, inputs: _WindowInputs, reader: ReadAhead, start: int) -> Iterator[Iterator[Tensor]]:
+    def _finished(self, inputs: WindowInputs, reader: ReadAhead, start: int) -> Iterator[Iterator[Tensor]]:
         """The frames that are final after each window, made as they are taken, on the device of the network."""
         clip = inputs.clip
-        pending: dict[int, _PendingFrame] = {}
+        pending: dict[int, PendingFrame] = {}
         # features needed within the stretch that a reference spends as a neighbour are kept over it
         ahead = -(-max(self.reference_stride, 2 * self.neighbor_radius + 1) // self.neighbor_stride) + 1
         for window, coming in _look_ahead(self._windows(clip), ahead):
@@ -178,27 +159,28 @@ class WindowInpainter:
                 after = coming[0].neighbors if coming else ()
                 then = [index for index in after if index not in window.neighbors]
                 for index, frame, hole in zip(new, *reader.read(new, then), strict=True):
-                    pending[index] = _PendingFrame(frame, hole)
+                    pending[index] = PendingFrame(frame, hole)
             wanted = [index for index in window.neighbors if pending[index].has_hole]
             if wanted:
-                for index, completed in zip(wanted, inputs.complete(window, wanted, pending), strict=True):
-                    pending[index].add(self._cut_levels(completed), self.blend)
+                for index, (completed, weight) in zip(wanted, inputs.complete(window, wanted, pending), strict=True):
+                    pending[index].add(self._cut_levels(completed), self.blend, weight)
             final = coming[0].neighbors.start if coming else clip.num_frames
             done = [(index, pending.pop(index)) for index in sorted(pending) if index < final]
             yield (self._finish(frame, inputs) for index, frame in done if index >= start)
             inputs.keep(needed)
 
     @torch.no_grad()
-    def _finish(self, frame: _PendingFrame, inputs: _WindowInputs) -> Tensor:
+    def _finish(self, frame: PendingFrame, inputs: WindowInputs) -> Tensor:
         """Put the completed hole into the native frame."""
         if frame.completed is None:
             return to_tensor(frame.frame)
         known = from_levels(upload(frame.frame, inputs.device))
         completed, holes = frame.completed.unsqueeze(0), upload(frame.hole, inputs.device).unsqueeze(0)
-        if completed.shape[-2:] != known.shape[-2:]:
-            # the border of the hole is enlarged together with the known pixels beside it, or it would not meet them
+        if self.compositing == "poisson" or inputs.size != inputs.native_size:
             around, covered = inputs.prepare([frame])
-            completed = resize_completed(composite(around, completed, covered), inputs.native_size)
+            meet = meet_border if self.compositing == "poisson" else composite
+            # the border of the hole is enlarged together with the known pixels beside it, or it would not meet them
+            completed = resize_completed(meet(around, completed, covered), inputs.native_size)
         return composite(known, self._cut_levels(completed)[0], holes)
 
     def _cut_levels(self, frames: Tensor) -> Tensor:
@@ -224,135 +206,6 @@ class WindowInpainter:
         if placed is self.model:
             return placed
         return cast(nn.Module, placed.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
-
-
-class _PendingFrame:
-    """A frame between being read and being final."""
-
-    def __init__(self, frame: NDArray[np.uint8], hole: NDArray[np.bool_]) -> None:
-        self.frame = frame
-        self.hole = hole
-        self.has_hole = bool(hole.any())
-        self.completed: Tensor | None = None
-        self._windows = 0
-
-    def add(self, completed: Tensor, blend: Blend) -> None:
-        self._windows += 1
-        if self.completed is None:
-            self.completed = completed
-        elif blend == "mean":
-            self.completed = self.completed + (completed - self.completed) / self._windows
-        else:
-            self.completed = self.completed * 0.5 + completed * 0.5
-
-
-class _WindowInputs:
-    """What the network reads of each frame, made once and kept while windows need it."""
-
-    def __init__(
-        self,
-        clip: MaskedClip,
-        network: nn.Module,
-        size: tuple[int, int] | None,
-        device: torch.device,
-        chunk_size: int,
-    ) -> None:
-        self.clip = clip
-        self.network = network
-        self.device = device
-        self.chunk_size = chunk_size
-        self._encoded, self._decoded = Chunks(chunk_size, "frames encoded"), Chunks(chunk_size, "frames decoded")
-        self.native_size = (clip.height, clip.width)
-        self.size = size or self.native_size
-        self.shares_features = isinstance(network, WindowModel)
-        self._kept: dict[int, tuple[Tensor, Tensor]] = {}  # features or frame (1, C, h, w), mask (1, 1, H, W) bool
-        self._passed: dict[int, tuple[int, ...]] = {}  # frames that would be kept, and the chunk each was encoded in
-
-    def prepare(self, frames: Sequence[_PendingFrame]) -> tuple[Tensor, Tensor]:
-        """Frames ``(N, 3, h, w)`` with hidden holes and masks ``(N, 1, h, w)`` at the network's size, on its device."""
-        images = from_levels(upload(np.stack([frame.frame for frame in frames]), self.device))
-        holes = upload(np.stack([frame.hole for frame in frames]), self.device).unsqueeze(1).float()
-        return resize_visible(images, holes, self.size)
-
-    @torch.no_grad()
-    def complete(self, window: Window, wanted: Sequence[int], pending: dict[int, _PendingFrame]) -> Tensor:
-        """Complete the ``wanted`` frames of a window: ``(len(wanted), 3, h, w)`` float32 in [0, 1]."""
-        frames = [*window.neighbors, *window.references]
-        self._fill(frames, pending)
-        if not self.shares_features:
-            images, masks = self._stacked(frames)
-            dtype = next((value.dtype for value in self.network.parameters()), torch.float32)
-            completed = self.network(images.to(dtype), masks.to(dtype))[0].float().clamp(0, 1)
-            return cast(Tensor, completed[[frames.index(index) for index in wanted]])
-        network = cast(WindowModel, self.network)
-        features, masks = self._stacked([*wanted, *(index for index in frames if index not in wanted)])
-        if isinstance(network, RegionModel) and self.device.type == "cpu":
-            return self._complete_region(network, features, masks, len(wanted))
-        features = network.transform(features, masks, num_queries=len(wanted))
-        parts = self._decoded.run(
-            lambda part: network.decode(features[:, part], size=self.size)[0].float(), features.shape[1]
-        )
-        return torch.cat(parts).clamp_(0, 1)
-
-    def _complete_region(self, network: RegionModel, features: Tensor, masks: Tensor, num_queries: int) -> Tensor:
-        """Complete what the holes span and leave the rest black; on a GPU every shape of a region has its price."""
-        region = region_of(masks[:, :num_queries] > 0.5)
-        features = network.transform_region(features, masks, region=region, num_queries=num_queries)
-        completed = torch.zeros(num_queries, 3, *self.size, device=self.device)
-        parts = self._decoded.run(
-            lambda part: network.decode_region(features[:, part], region=region, size=self.size)[0].float(), num_queries
-        )
-        region.of(completed).copy_(torch.cat(parts).clamp_(0, 1))
-        return completed
-
-    def keep(self, needed: Iterable[int]) -> None:
-        """Forget what is not among the ``needed`` frames."""
-        needed = set(needed)
-        self._kept = {index: value for index, value in self._kept.items() if index in needed}
-        self._passed = {index: chunk for index, chunk in self._passed.items() if index in needed}
-
-    def pass_over(self, window: Window) -> None:
-        """Note what completing a window would encode together: the last digit of a feature can depend on it."""
-        missing = [index for index in (*window.neighbors, *window.references) if index not in self._passed]
-        for first in range(0, len(missing), self.chunk_size):
-            chunk = tuple(missing[first : first + self.chunk_size])
-            self._passed.update(dict.fromkeys(chunk, chunk))
-
-    def _fill(self, frames: Sequence[int], pending: dict[int, _PendingFrame]) -> None:
-        for index in frames:
-            if index in self._passed:
-                chunk = self._passed[index]
-                held = {other for other in chunk if other in self._passed}  # the others were dropped meanwhile
-                self._encode(chunk, pending, keep=held)
-                self._passed = {other: mates for other, mates in self._passed.items() if other not in held}
-        missing = iter(index for index in frames if index not in self._kept)
-        while chunk := tuple(islice(missing, self.chunk_size)):
-            self._encode(chunk, pending, keep=set(chunk))
-
-    def _encode(self, chunk: Sequence[int], pending: dict[int, _PendingFrame], *, keep: set[int]) -> None:
-        unread = [index for index in chunk if index not in pending]
-        read = {}
-        if unread:
-            read = {
-                index: _PendingFrame(frame, hole)
-                for index, frame, hole in zip(unread, *self.clip.read(unread), strict=True)
-            }
-        images, masks = self.prepare([read[index] if index in read else pending[index] for index in chunk])
-        if self.shares_features:
-            network = cast(WindowModel, self.network)
-            clip, holes = images.unsqueeze(0), masks.unsqueeze(0)
-            images = torch.cat(
-                self._encoded.run(lambda part: network.encode(clip[:, part], holes[:, part])[0], len(chunk))
-            )
-        for index, image, mask in zip(chunk, torch.split(images, 1), torch.split(masks, 1), strict=True):
-            if index in keep:
-                # copies: a slice would keep its whole chunk alive
-                self._kept[index] = (image.clone(), mask > 0.5)
-
-    def _stacked(self, frames: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Kept values of frames, ``(1, T, C, h, w)`` and masks ``(1, T, 1, H, W)`` in {0, 1}."""
-        values, masks = zip(*(self._kept[index] for index in frames), strict=True)
-        return torch.cat(values).unsqueeze(0), torch.cat(masks).float().unsqueeze(0)
 
 
 def _look_ahead(windows: Iterator[Window], count: int) -> Iterator[tuple[Window, list[Window]]]:
