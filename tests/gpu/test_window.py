@@ -27,13 +27,16 @@ def completed(device: torch.device, frames: np.ndarray, holes: np.ndarray, **opt
 
 
 @pytest.mark.parametrize("size", ["native", (48, 60)])
-def test_frames_are_within_one_level_of_the_cpus(device: torch.device, size: object) -> None:
+@pytest.mark.parametrize("options", [{}, {"alignment": "affine", "compositing": "poisson"}])
+def test_frames_are_within_one_level_of_the_cpus(
+    device: torch.device, size: object, options: dict[str, object]
+) -> None:
     frames, holes = noise(23, 50, 63), wandering_box(23, 50, 63)
     holes[[0, 11, 12]] = False
-    found = completed(device, frames, holes, size=size)
+    found = completed(device, frames, holes, size=size, **options)
     assert_kept(found, frames, holes)  # known pixels to the bit
     assert not found.is_pinned()
-    expected = to_uint8(completed(torch.device("cpu"), frames, holes, size=size)).astype(int)
+    expected = to_uint8(completed(torch.device("cpu"), frames, holes, size=size, **options)).astype(int)
     difference = np.abs(to_uint8(found) - expected)
     assert difference.max() <= 1
     assert difference.mean() < 0.01

@@ -17,6 +17,7 @@ from vinpaint.models.cpnet import PreparedFrames
 from vinpaint.models.stra_net import Completion, Motion, References, STRANet
 from vinpaint.models.stra_net.motion import stack_motions
 from vinpaint.models.stra_net.temporal import Features
+from vinpaint.ops.seams import Compositing
 
 _COARSE = 8
 """Pixels per side of the cells in which holes are compared when references are chosen by coverage."""
@@ -46,6 +47,7 @@ class RecurrentRun:
         *,
         references: RecurrentReferences,
         recurrent: bool,
+        compositing: Compositing,
         chunk_size: int,
         keep_aligned: bool,
     ) -> None:
@@ -53,6 +55,7 @@ class RecurrentRun:
         self.network = network
         self.references = references
         self.recurrent = recurrent
+        self.compositing: Compositing = compositing
         self.chunk_size = chunk_size
         self.keep_aligned = keep_aligned
         self.device = network.mean.device
@@ -110,6 +113,7 @@ class RecurrentRun:
             (self._portion(chunk, motions if is_near else {}) for chunk, is_near in portions),
             size=(self.clip.height, self.clip.width),
             keep_aligned=self.keep_aligned,
+            compositing=self.compositing,
         )
         indices = (
             chunk
