@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vinpaint.inference.camera_motion import CameraMotion, PixelMap
-from vinpaint.inference.inpainter import MaskedClip
 from vinpaint.inference.schedule import Window
 from vinpaint.inference.window_inputs import BORDER, PendingFrame, WindowInputs
 from vinpaint.ops.affine import affine_warp, pixel_theta
@@ -37,16 +37,9 @@ class AlignedInputs(WindowInputs):
     Features depend on the window, so that all its frames are encoded for each.
     """
 
-    def __init__(
-        self,
-        clip: MaskedClip,
-        network: nn.Module,
-        size: tuple[int, int] | None,
-        device: torch.device,
-        chunk_size: int,
-    ) -> None:
-        super().__init__(clip, network, size, device, chunk_size)
-        self._motion = CameraMotion(clip, self.size)
+    @cached_property
+    def _motion(self) -> CameraMotion:
+        return CameraMotion(self.clip, self.size)
 
     @torch.no_grad()
     def complete(

@@ -45,8 +45,8 @@ class _Picture(NamedTuple):
 class CameraMotion:
     """Affine maps between the frames of a clip, fitted to what most of each frame does from one to the next.
 
-    Frames are read in order, beside those who complete them, and each step is estimated once; two frames are
-    told apart until :meth:`forget`.
+    Frames are read in order, beside whatever completes them, and the step from each to the next is estimated once and
+    kept until :meth:`forget`.
 
     Args:
         clip: the frames and their holes; what lies under a hole has no influence.

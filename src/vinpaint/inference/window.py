@@ -92,7 +92,10 @@ class WindowInpainter:
         _check_choice("alignment", alignment, ("none", "affine"))
         _check_choice("compositing", compositing, ("paste", "poisson"))
         if alignment != "none" and blend != "mean":
-            raise UserError(f"alignment={alignment}: frames laid over others are averaged, use blend=mean, not {blend}")
+            raise UserError(
+                f"blend={blend} with alignment={alignment}: frames laid over others are averaged; "
+                "use blend=mean or alignment=none"
+            )
         resolve_precision(precision)
         if chunk_size < 1:
             raise UserError(f"chunk_size={chunk_size}: expected at least 1")
