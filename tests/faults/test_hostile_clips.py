@@ -54,7 +54,7 @@ ENGINES: dict[str, Callable[[], Inpainter]] = {
     ),
     "recurrent": lambda: RecurrentInpainter(
         _network(lambda: STRANet(channels=4, alignment_channels=4, alignment_size=32)),  # type: ignore[arg-type]
-        near_references=1, distant_references=2, reference_window=3, compositing="poisson", device="cpu",
+        near_references=1, distant_references=2, reference_window=3, device="cpu",
     ),
     "residual_aggregation": lambda: ResidualAggregation(DiffusionInpainter(), lr_scale=2),
 }  # fmt: skip

@@ -95,26 +95,6 @@ class TestFeatureDomain(EnginePromises):
         return engine(tiny_network(align_domain="feature"), reference_strategy="coverage", chunk_size=2)
 
 
-class TestPoisson(EnginePromises):
-    look_ahead = 5
-
-    @pytest.fixture
-    def engine(self) -> Inpainter:
-        return engine(compositing="poisson")
-
-
-def test_poisson_takes_out_the_seam_around_the_hole() -> None:
-    frames, masks = arrays()
-    frames[:] = (150, 90, 60)
-    inside = mask_to_tensor(masks).bool().expand(-1, 3, -1, -1)
-    errors = {
-        compositing: (complete(engine(compositing=compositing), frames, masks) - to_tensor(frames))[inside].abs().mean()
-        for compositing in ("paste", "poisson")
-    }
-    assert errors["paste"] > 0.1
-    assert errors["poisson"] < errors["paste"] / 2
-
-
 # ---------------------------------------------------------------- against a plain form
 
 
@@ -220,7 +200,6 @@ def test_memory_does_not_grow_with_length() -> None:
         tiny_network(),
         references=RecurrentReferences(30, near=2, distant=2, window=5),
         recurrent=True,
-        compositing="paste",
         chunk_size=4,
         keep_aligned=False,
     )
@@ -276,7 +255,6 @@ def test_coverage_prefers_what_shows_the_hole() -> None:
         {"reference_window": 1},
         {"reference_strategy": "random"},
         {"chunk_size": 0},
-        {"compositing": "feather"},
         {"device": "abacus"},
         {"precision": "int8"},
     ],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import get_args
 
 from torch import Tensor
 
@@ -17,7 +16,6 @@ from vinpaint.inference.residual_aggregation import Residual, ResidualAggregatio
 from vinpaint.inference.residual_candidates import AggregationPlan
 from vinpaint.models.stra_net import STRANet
 from vinpaint.ops.residual_selection import Selection
-from vinpaint.ops.seams import Compositing
 
 
 class RecurrentInpainter:
@@ -45,8 +43,6 @@ class RecurrentInpainter:
         topk: see :class:`ResidualAggregation`.
         temperature: see :class:`ResidualAggregation`.
         gate: see :class:`ResidualAggregation`.
-        compositing: ``poisson`` shifts what was completed so that it meets the known pixels around the hole without a
-            seam (:func:`vinpaint.ops.seams.meet_border`); ``paste`` takes it as it is, as the paper does.
         device: ``auto`` is a GPU if there is one; ``keep`` is where the network is; or a device's name.
         precision: ``fp32``, ``bf16`` or ``fp16``, of weights and features; positions are always float32.
         chunk_size: references that are read or aligned at a time; bounds memory and changes values by rounding only.
@@ -72,15 +68,12 @@ class RecurrentInpainter:
         topk: int = 3,
         temperature: float = 0.01,
         gate: float | None = 0.08,
-        compositing: Compositing = "paste",
         device: str = "auto",
         precision: Precision = "fp32",
         chunk_size: int = 4,
     ) -> None:
         if not isinstance(model, STRANet):
             raise UserError(f"model is a {type(model).__name__}: this engine runs a STRANet; use WindowInpainter")
-        if compositing not in get_args(Compositing):
-            raise UserError(f"compositing={compositing}: expected {' or '.join(get_args(Compositing))}")
         if chunk_size < 1:
             raise UserError(f"chunk_size={chunk_size}: expected at least 1")
         self.model = model
@@ -89,7 +82,6 @@ class RecurrentInpainter:
         self.distant_references = distant_references
         self.reference_window = reference_window
         self.reference_strategy: ReferenceStrategy = reference_strategy
-        self.compositing: Compositing = compositing
         self.device = device
         self.precision: Precision = precision
         self.chunk_size = chunk_size
@@ -122,7 +114,7 @@ class RecurrentInpainter:
         try:
             run = RecurrentRun(
                 clip, network, references=self._references(clip.num_frames), recurrent=self.recurrent,
-                compositing=self.compositing, chunk_size=self.chunk_size, keep_aligned=keep_aligned,
+                chunk_size=self.chunk_size, keep_aligned=keep_aligned,
             )  # fmt: skip
             for target in range(clip.num_frames):
                 yield run.complete(target)

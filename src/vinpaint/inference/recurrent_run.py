@@ -17,7 +17,6 @@ from vinpaint.models.cpnet import PreparedFrames
 from vinpaint.models.stra_net import Completion, Motion, References, STRANet
 from vinpaint.models.stra_net.motion import stack_motions
 from vinpaint.models.stra_net.temporal import Features
-from vinpaint.ops.seams import Compositing
 
 _COARSE = 8
 """Pixels per side of the cells in which holes are compared when references are chosen by coverage."""
@@ -47,7 +46,6 @@ class RecurrentRun:
         *,
         references: RecurrentReferences,
         recurrent: bool,
-        compositing: Compositing,
         chunk_size: int,
         keep_aligned: bool,
     ) -> None:
@@ -55,7 +53,6 @@ class RecurrentRun:
         self.network = network
         self.references = references
         self.recurrent = recurrent
-        self.compositing: Compositing = compositing
         self.chunk_size = chunk_size
         self.keep_aligned = keep_aligned
         self.device = network.mean.device
@@ -113,7 +110,6 @@ class RecurrentRun:
             (self._portion(chunk, motions if is_near else {}) for chunk, is_near in portions),
             size=(self.clip.height, self.clip.width),
             keep_aligned=self.keep_aligned,
-            compositing=self.compositing,
         )
         indices = (
             chunk

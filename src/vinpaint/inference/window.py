@@ -23,9 +23,10 @@ from vinpaint.inference.transfer import ReadAhead, arriving, upload
 from vinpaint.inference.window_inputs import Blend, PendingFrame, WindowInputs
 from vinpaint.ops.compositing import composite
 from vinpaint.ops.conversion import from_levels, to_tensor
-from vinpaint.ops.seams import Compositing, meet_border
+from vinpaint.ops.seams import meet_border
 
 Alignment = Literal["none", "affine"]
+Compositing = Literal["paste", "poisson"]
 Quantize = Literal["round", "truncate"]
 
 

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch.nn.functional as F
 from torch import Tensor
 
 from vinpaint.ops.compositing import composite
 from vinpaint.ops.infill import harmonic_infill
-
-Compositing = Literal["paste", "poisson"]
-"""How a completed hole comes into a frame: as it is, or by :func:`meet_border`."""
 
 
 def meet_border(known: Tensor, completed: Tensor, masks: Tensor) -> Tensor:

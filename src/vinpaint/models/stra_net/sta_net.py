@@ -22,7 +22,6 @@ from vinpaint.models.stra_net.temporal import Features, Gathered, Similarity, Te
 from vinpaint.ops.clip_shape import check_clip_shape
 from vinpaint.ops.compositing import composite, hide_holes
 from vinpaint.ops.infill import harmonic_infill
-from vinpaint.ops.seams import Compositing, meet_border
 
 Alignment = Literal["joint", "affine", "flow"]
 AlignDomain = Literal["image", "feature"]
@@ -256,7 +255,6 @@ class STRANet(PretrainedModel):
         hide: Tensor | None = None,
         spatial: bool = True,
         keep_aligned: bool = False,
-        compositing: Compositing = "paste",
     ) -> Completion:
         """Complete one frame per clip of a batch from its references, a portion of them at a time.
 
@@ -269,8 +267,6 @@ class STRANet(PretrainedModel):
                 Images are hidden there before they are encoded; features beside it saw across the border.
             spatial: False leaves out the spatial aggregation, as while the network warms up.
             keep_aligned: whether the candidates are wanted too, for losses, pictures and residual aggregation.
-            compositing: ``poisson`` shifts what the temporal aggregation makes of the hole so that it meets the known
-                pixels around it without a seam, before the leftover is refined; ``paste``, as published, does not.
 
         Returns:
             The completed frames, and what they were made of.
@@ -287,8 +283,7 @@ class STRANet(PretrainedModel):
                 if keep_aligned:
                     kept.append(candidates)
         made: Tensor = self.temporal(wanted, gathered)
-        fill = meet_border if compositing == "poisson" else composite
-        filled = fill(target.frames, made, target.holes)
+        filled = composite(target.frames, made, target.holes)
         leftover = target.holes * (1 - visible)
         refined: Tensor | None = None
         scores: PatchScores | None = None
