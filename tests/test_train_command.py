@@ -234,4 +234,4 @@ def test_published_recipes_have_published_numbers() -> None:
     assert compose("train", ["experiment=sttn_davis"]).model.module.optimization.milestones == [300_000]
     for published in ("experiment=sttn_youtube_vos", "experiment=sttn_davis", "sweep=sttn_table3"):
         engine = compose("train", [published]).model.engine
-        assert (engine.alignment, engine.compositing) == ("none", "paste")
+        assert (engine.alignment, engine.residual, engine.compositing) == ("none", "none", "paste")

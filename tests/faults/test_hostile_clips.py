@@ -46,7 +46,9 @@ ENGINES: dict[str, Callable[[], Inpainter]] = {
     "flow_guided": lambda: FlowGuidedInpainter(window=4, context=2, distances=[1, 3]),
     "window_native": lambda: _sttn(size="native", cut_threshold=0.3),
     "window_resized": lambda: _sttn(size=(24, 32), max_references=1),
-    "window_aligned": lambda: _sttn(size="native", max_references=1, alignment="affine", compositing="poisson"),
+    "window_aligned": lambda: _sttn(
+        size="native", max_references=1, alignment="affine", residual="temporal", compositing="poisson"
+    ),
     "window_public": lambda: _sttn(size=(24, 32), blend="ema_half", quantize="truncate"),
     "two_pass": lambda: TwoPassInpainter(
         _network(lambda: CPNet(channels=4, alignment_size=32)),  # type: ignore[arg-type]

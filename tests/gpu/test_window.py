@@ -27,7 +27,7 @@ def completed(device: torch.device, frames: np.ndarray, holes: np.ndarray, **opt
 
 
 @pytest.mark.parametrize("size", ["native", (48, 60)])
-@pytest.mark.parametrize("options", [{}, {"alignment": "affine", "compositing": "poisson"}])
+@pytest.mark.parametrize("options", [{}, {"alignment": "affine", "residual": "temporal", "compositing": "poisson"}])
 def test_frames_are_within_one_level_of_the_cpus(
     device: torch.device, size: object, options: dict[str, object]
 ) -> None:

@@ -53,6 +53,7 @@ ENGINES: dict[str, Callable[[], ResumableInpainter]] = {
         reference_stride=3,
         max_references=2,
         alignment="affine",
+        residual="temporal",
         compositing="poisson",
     ),
     "window_public": lambda: sttn_engine(neighbor_radius=2, neighbor_stride=2, blend="ema_half", quantize="truncate"),

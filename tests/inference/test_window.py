@@ -34,7 +34,7 @@ from vinpaint.video import ArrayClip
 Pictures = NDArray[np.uint8]
 Holes = NDArray[np.bool_]
 
-ALIGNED: dict[str, object] = {"alignment": "affine", "compositing": "poisson"}
+ALIGNED: dict[str, object] = {"alignment": "affine", "residual": "temporal", "compositing": "poisson"}
 
 
 def pictures(num_frames: int = 13, height: int = 48, width: int = 48) -> tuple[Pictures, Holes]:
@@ -140,6 +140,8 @@ def test_every_frame_is_in_a_window(num_frames: int, radius: int, stride: int) -
         ({"blend": "median"}, "blend=median: expected mean or ema_half"),
         ({"quantize": "floor"}, "quantize=floor: expected round or truncate"),
         ({"alignment": "flow"}, "alignment=flow: expected none or affine"),
+        ({"residual": "full"}, "residual=full: expected none or temporal"),
+        ({"residual": "temporal"}, "residual=temporal with alignment=none: .* use alignment=affine or residual=none"),
         ({"compositing": "feather"}, "compositing=feather: expected paste or poisson"),
         (
             {"alignment": "affine", "blend": "ema_half"},
@@ -322,6 +324,25 @@ def test_poisson_takes_out_a_shift_of_colours() -> None:
     }
     assert errors["paste"] > 20
     assert errors["poisson"] < 4
+
+
+class Blurring(Borrowing):
+    """Knows what belongs into each place, and blurs all that it returns."""
+
+    def forward(self, frames: Tensor, masks: Tensor) -> Tensor:
+        B, T = frames.shape[:2]
+        blurred = F.avg_pool2d(super().forward(frames, masks).flatten(0, 1), 9, 1, 4, count_include_pad=False)
+        return torch.unflatten(blurred, 0, (B, T)) * 0.9
+
+
+def test_what_a_network_blurs_is_restored_from_frames_that_show_it() -> None:
+    frames, holes = panned()
+    errors = {
+        residual: hole_error(completed(Blurring(), frames, holes, alignment="affine", residual=residual), frames, holes)
+        for residual in ("none", "temporal")
+    }
+    assert errors["none"] > 15
+    assert errors["temporal"] < 4
 
 
 def test_windows_are_averaged() -> None:

@@ -51,7 +51,7 @@ def tiny_sttn(**options: object) -> WindowInpainter:
 ENGINES = {
     "window": tiny_sttn,
     "window_with_cuts": lambda: tiny_sttn(cut_threshold=0.3),
-    "window_aligned": lambda: tiny_sttn(alignment="affine", compositing="poisson"),
+    "window_aligned": lambda: tiny_sttn(alignment="affine", residual="temporal", compositing="poisson"),
     "flow_guided": lambda: FlowGuidedInpainter(window=8, context=4, distances=[1, 2]),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from vinpaint.inference.window_inputs import BORDER, PendingFrame, WindowInputs
 from vinpaint.ops.affine import affine_warp, pixel_theta
 from vinpaint.ops.compositing import hide_holes
 from vinpaint.ops.infill import harmonic_infill
+from vinpaint.ops.network_residuals import restore_detail
 from vinpaint.ops.region import Region, region_of
 
 _STILL = 0.25
@@ -35,7 +37,17 @@ class AlignedInputs(WindowInputs):
 
     What the centre's frame does not reach of a frame is cut off, what a frame does not show of the centre's is hole.
     Features depend on the window, so that all its frames are encoded for each.
+
+    Args:
+        inputs: see :class:`WindowInputs`.
+        restores_detail: whether what the network leaves out even of what it is shown is carried into holes
+            (:func:`vinpaint.ops.network_residuals.restore_detail`); it then makes all frames of a window, not the
+            wanted ones alone.
     """
+
+    def __init__(self, *inputs: Any, restores_detail: bool = False) -> None:
+        super().__init__(*inputs)
+        self.restores_detail = restores_detail
 
     @cached_property
     def _motion(self) -> CameraMotion:
@@ -54,8 +66,14 @@ class AlignedInputs(WindowInputs):
         images, holes = (torch.cat(part) for part in zip(*laid, strict=True))
         values = self._encode(images, holes) if self.shares_features else images
         chosen = [frames.index(index) for index in wanted]
-        region = self._region(wanted, maps) if self._cuts_regions else None
-        completed = self._run(values.unsqueeze(0), holes.unsqueeze(0), chosen, region)
+        region = self._region(wanted, maps)
+        made = range(len(frames)) if self.restores_detail else chosen
+        completed = self._run(values.unsqueeze(0), holes.unsqueeze(0), made, region if self._cuts_regions else None)
+        if self.restores_detail:
+            parts = [region.of(whole) for whole in (completed, images, holes)]
+            completed = torch.zeros_like(completed[: len(chosen)])
+            for place, target in enumerate(chosen):
+                region.of(completed)[place] = restore_detail(target, *parts)
         return [self._back(frame, maps[index]) for index, frame in zip(wanted, completed, strict=True)]
 
     def keep(self, needed: Iterable[int]) -> None:

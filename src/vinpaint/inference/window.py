@@ -28,6 +28,7 @@ from vinpaint.ops.seams import meet_border
 Alignment = Literal["none", "affine"]
 Compositing = Literal["paste", "poisson"]
 Quantize = Literal["round", "truncate"]
+WindowResidual = Literal["none", "temporal"]
 
 
 class WindowInpainter:
@@ -52,6 +53,10 @@ class WindowInpainter:
         alignment: ``affine`` lays the frames of a window over its centre by the motion that most of each frame shares
             (:class:`vinpaint.inference.camera_motion.CameraMotion`), and what was completed back: patches of
             other frames then fit where they are. ``none`` leaves frames as they are, as the paper does.
+        residual: ``temporal`` carries what the network leaves out even of the pixels that it is shown, their blur and
+            shade, into holes from the frames of the window that show the place
+            (:func:`vinpaint.ops.network_residuals.restore_detail`); it needs ``alignment="affine"``. ``none`` leaves it
+            out, as the paper does.
         compositing: ``poisson`` shifts what was completed so that it meets the known pixels around the hole without a
             seam (:func:`vinpaint.ops.seams.meet_border`); ``paste`` takes it as it is, as the paper does.
         size: (height, width) in pixels at which the network works, whatever the clip's size; ``native`` is the clip's.
@@ -81,6 +86,7 @@ class WindowInpainter:
         blend: Blend = "mean",
         quantize: Quantize = "round",
         alignment: Alignment = "none",
+        residual: WindowResidual = "none",
         compositing: Compositing = "paste",
         size: tuple[int, int] | Literal["native"] = (240, 432),
         device: str = "auto",
@@ -91,11 +97,17 @@ class WindowInpainter:
         _check_choice("blend", blend, ("mean", "ema_half"))
         _check_choice("quantize", quantize, ("round", "truncate"))
         _check_choice("alignment", alignment, ("none", "affine"))
+        _check_choice("residual", residual, ("none", "temporal"))
         _check_choice("compositing", compositing, ("paste", "poisson"))
         if alignment != "none" and blend != "mean":
             raise UserError(
                 f"blend={blend} with alignment={alignment}: frames laid over others are averaged; "
                 "use blend=mean or alignment=none"
+            )
+        if residual != "none" and alignment == "none":
+            raise UserError(
+                f"residual={residual} with alignment=none: detail is taken from frames that lie over each other; "
+                "use alignment=affine or residual=none"
             )
         resolve_precision(precision)
         if chunk_size < 1:
@@ -110,6 +122,7 @@ class WindowInpainter:
         self.blend = blend
         self.quantize = quantize
         self.alignment = alignment
+        self.residual = residual
         self.compositing = compositing
         self.size: tuple[int, int] | None = None if isinstance(size, str) else (size[0], size[1])
         self.device = device
@@ -137,8 +150,11 @@ class WindowInpainter:
         network.eval()
         try:
             device = resolve_device(self.device, network)
-            kind = WindowInputs if self.alignment == "none" else AlignedInputs
-            inputs = kind(clip, network, self.size, device, self.chunk_size)
+            what = (clip, network, self.size, device, self.chunk_size)
+            if self.alignment == "none":
+                inputs = WindowInputs(*what)
+            else:
+                inputs = AlignedInputs(*what, restores_detail=self.residual == "temporal")
             with ReadAhead(clip, active=device.type == "cuda") as reader:
                 yield from arriving(self._finished(inputs, reader, start), device)
         finally:
