@@ -35,14 +35,13 @@ def restore_detail(
     lower resolution lacks; here both are of one size, and it is the network that lacks it.
     """
     known = 1 - holes
-    residuals = frames - completed
     gathered: AttentionSum | None = None
-    for made, residual, shown in zip(completed, residuals, known, strict=True):  # the target's own hole shows nothing
+    for frame, made, shown in zip(frames, completed, known, strict=True):  # the target's own hole shows nothing
         error = agreement_error(completed[target], made)
         logits = (error / -temperature)[None, None, None]
-        gathered = attend(gathered, residual[None, None], logits, (shown * (error <= gate))[None, None])
+        gathered = attend(gathered, (frame - made)[None, None], logits, (shown * (error <= gate))[None, None])
     assert gathered is not None  # of the target, if of no other
     borrowed, seen = attended(gathered)
-    residual = torch.where(known[target] > 0, residuals[target], borrowed[0])
+    residual = torch.where(known[target] > 0, frames[target] - completed[target], borrowed[0])
     told = torch.maximum(known[target], seen[0])
     return (completed[target] + harmonic_infill(residual[None], told[None])[0]).clamp(0, 1)
