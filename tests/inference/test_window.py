@@ -233,12 +233,14 @@ def test_streaming_equals_the_whole_clip_at_once(num_frames: int) -> None:
     torch.testing.assert_close(completed(model, frames, holes), expected, atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("options", [{}, ALIGNED])
 @pytest.mark.parametrize("max_references", [None, 0, 2])
-def test_a_plain_network_is_run_the_same_way(max_references: int | None) -> None:
-    frames, holes = pictures(27)
+def test_a_plain_network_is_run_the_same_way(max_references: int | None, options: dict[str, object]) -> None:
+    frames, holes = pictures(27) if not options else panned(27)
+    holes[2::5] = False  # places in a window are then not places among what is completed
     model = tiny_sttn()
-    shared = completed(model, frames, holes, max_references=max_references)
-    plain = completed(Plain(model), frames, holes, max_references=max_references)
+    shared = completed(model, frames, holes, max_references=max_references, **options)
+    plain = completed(Plain(model), frames, holes, max_references=max_references, **options)
     torch.testing.assert_close(shared, plain, atol=1e-5, rtol=0)
 
 
