@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 
 from engine_promises import EnginePromises, assert_kept, complete, noise, wandering_box
@@ -27,7 +28,7 @@ from vinpaint.masks import ArrayMasks
 from vinpaint.models.cpnet import CPNet
 from vinpaint.models.flow.dis import DISFlow
 from vinpaint.models.flow.estimator import FlowPair
-from vinpaint.models.stra_net import Motion, References, STRANet
+from vinpaint.models.stra_net import Completion, Motion, References, STRANet
 from vinpaint.models.stra_net.motion import stack_motions
 from vinpaint.ops.affine import affine_warp
 from vinpaint.ops.conversion import mask_to_tensor, to_tensor
@@ -93,6 +94,14 @@ class TestFeatureDomain(EnginePromises):
     @pytest.fixture
     def engine(self) -> Inpainter:
         return engine(tiny_network(align_domain="feature"), reference_strategy="coverage", chunk_size=2)
+
+
+class TestCameraAndNetworkResiduals(EnginePromises):
+    look_ahead = 2 * 5
+
+    @pytest.fixture
+    def engine(self) -> Inpainter:
+        return engine(affine="camera", base="network")
 
 
 # ---------------------------------------------------------------- against a plain form
@@ -199,17 +208,105 @@ def test_memory_does_not_grow_with_length() -> None:
         MaskedClip(ArrayClip(frames), ArrayMasks(masks)),
         tiny_network(),
         references=RecurrentReferences(30, near=2, distant=2, window=5),
+        affine="camera",
         recurrent=True,
         chunk_size=4,
         keep_aligned=False,
+        makes_known=True,
     )
     kept = []
     for target in range(30):
         run.complete(target)
-        kept.append((len(run.frames), len(run.steps), len(run.hidden)))
+        assert run.camera is not None
+        kept.append((len(run.frames), len(run.steps), len(run.hidden), len(run.camera._steps)))
     assert kept[8:21:3] == kept[11:24:3]  # the stride of the distant references
     assert max(kept)[0] <= 5 + 1 + 5
     assert kept[-1][0] <= 5
+
+
+# ---------------------------------------------------------------- motion of the camera
+
+
+def panned(num_frames: int, step: int, height: int = 48, width: int = 64) -> NDArray[np.uint8]:
+    """A camera that moves over a picture, ``step`` pixels to the right from frame to frame."""
+    rng = np.random.default_rng(7)
+    picture = gaussian_filter(rng.random((height, width + step * num_frames, 3)), (1.5, 1.5, 0))
+    picture = (255 * (picture - picture.min()) / np.ptp(picture)).astype(np.uint8)
+    return np.stack([picture[:, step * index : step * index + width] for index in range(num_frames)])
+
+
+@pytest.mark.parametrize("size", [(48, 64), (44, 60)])
+def test_references_lie_where_the_camera_has_moved_them(size: tuple[int, int]) -> None:
+    frames = panned(7, 2, *size)
+    masks = np.zeros((7, *size), bool)
+    masks[3, 16:28, 24:36] = True
+    inpainter = engine(tiny_network(alignment="affine"), affine="camera", near_references=1)
+    plan = list(inpainter.stream_planned(MaskedClip(ArrayClip(frames), ArrayMasks(masks))))[3][1]
+    assert {candidate.index for candidate in plan.candidates} == {0, 2, 4, 6}
+    places = torch.tensor([[25.0, 17.0], [35.0, 27.0]])
+    for candidate in plan.candidates:
+        moved = candidate.position(places)
+        assert torch.allclose(moved - places, torch.tensor([2.0 * (3 - candidate.index), 0]), atol=0.3)
+
+
+def test_the_camera_is_not_asked_where_flow_alone_aligns() -> None:
+    frames, masks = arrays(6)
+    network = tiny_network(alignment="flow")
+    learned, camera = (complete(engine(network, affine=affine), frames, masks) for affine in ("learned", "camera"))
+    assert torch.equal(learned, camera)
+
+
+# ---------------------------------------------------------------- what the network leaves out
+
+
+class Veiled(STRANet):
+    """Makes of everything what frames show of it, veiled: the contrast halved."""
+
+    def complete(self, target: Any, target_features: Any, references: Any, **options: Any) -> Completion:
+        completion = super().complete(target, target_features, references, **{**options, "keep_aligned": True})
+        shown = [target.frames * target.known]
+        known = [target.known]
+        for candidates in completion.aligned:
+            shown += (candidates.frames * candidates.visible).unbind(1)
+            known += candidates.visible.unbind(1)
+        made = 0.5 * torch.stack(shown).sum(0) / torch.stack(known).sum(0).clamp_min(1) + 0.25
+        height, width = options["size"]
+        made, frames, holes = (part[..., :height, :width] for part in (made, target.frames, target.holes))
+        kept = completion.aligned if options.get("keep_aligned") else ()
+        return completion._replace(frame=torch.where(holes > 0, made, frames), temporal=made, aligned=kept)
+
+
+def veiled(**options: Any) -> RecurrentInpainter:
+    network = Veiled(channels=4, alignment_channels=4, alignment_size=32, spatial="off").eval()
+    return engine(network, **{"affine": "camera", "residual": "temporal", **options})
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+@pytest.mark.parametrize("clear", [(), (2, 5)], ids=["all have holes", "some have none"])
+def test_what_the_network_leaves_out_comes_back(clear: tuple[int, ...], scale: int) -> None:
+    frames = panned(8, 2)
+    masks = np.zeros(frames.shape[:3], bool)
+    for index in range(8):
+        masks[index, 16:30, 6 * index : 10 + 6 * index] = index not in clear
+    inside = mask_to_tensor(masks).expand(-1, 3, -1, -1) > 0
+    errors = []
+    for base in ("reduced", "network"):
+        completed = complete(veiled(base=base, lr_scale=scale, recurrent=False), frames, masks)
+        assert_kept(completed, frames, masks)
+        errors.append(float((completed - to_tensor(frames))[inside].abs().mean()))
+    assert errors[1] < errors[0] / 3
+
+
+def test_frames_without_a_hole_are_made_where_one_may_borrow_from_them() -> None:
+    frames, masks = panned(20, 1), np.zeros((20, 48, 64), bool)
+    masks[8, 16:28, 24:36] = True
+    clip = MaskedClip(ArrayClip(frames), ArrayMasks(masks))
+    for known, made in ((True, range(8 - 5, 8 + 5 + 1)), (False, ())):
+        planned = list(veiled().stream_planned(clip, known=known))
+        changed = [i for i, (frame, _) in enumerate(planned) if not torch.equal(frame, to_tensor(frames)[i])]
+        assert changed == [i for i in range(20) if i in made or (i == 8 and not known)]
+        if known:
+            torch.testing.assert_close(planned[4][0], 0.5 * to_tensor(frames)[4] + 0.25)
 
 
 # ---------------------------------------------------------------- which frames are references
@@ -254,6 +351,8 @@ def test_coverage_prefers_what_shows_the_hole() -> None:
         {"near_references": -1},
         {"reference_window": 1},
         {"reference_strategy": "random"},
+        {"affine": "guessed"},
+        {"base": "sharp"},
         {"chunk_size": 0},
         {"device": "abacus"},
         {"precision": "int8"},
@@ -341,14 +440,18 @@ def test_flow_is_handed_on_as_far_as_it_is_asked_for() -> None:
                 assert torch.allclose(there - torch.tensor([x, y]), flow, atol=1e-4)
 
 
-def test_residual_aggregation_around_the_engine_is_that_within_it() -> None:
+@pytest.mark.parametrize("base", ["reduced", "network"])
+def test_residual_aggregation_around_the_engine_is_that_within_it(base: str) -> None:
     frames, masks = arrays(4, 48, 64)
     small = [
         *("model.network.alignment_size=32", "model.engine.reference_window=3", "model.engine.near_references=2"),
         *("model.engine.distant_references=1", "model.engine.device=cpu"),
     ]
-    within = load_inpainter("stra_net_small", weights="random", overrides=[*small, "model.engine.lr_scale=2"])
-    around = load_inpainter("stra_net_small", weights="random", refine="stra", overrides=[*small, "refine.lr_scale=2"])
+    within = load_inpainter(
+        "stra_net_small", weights="random", overrides=[*small, "model.engine.lr_scale=2", f"model.engine.base={base}"]
+    )
+    wrapped = [*small, "refine.lr_scale=2", f"refine.base={base}"]
+    around = load_inpainter("stra_net_small", weights="random", refine="stra", overrides=wrapped)
     first, second = complete(within, frames, masks), complete(around, frames, masks)
     assert_kept(first, frames, masks)
     assert torch.equal(first, second)

@@ -41,7 +41,7 @@ class Perfect:
     def stream(self, clip: MaskedClip) -> Iterator[Tensor]:
         yield from self.truth
 
-    def stream_planned(self, clip: MaskedClip) -> Iterator[tuple[Tensor, AggregationPlan]]:
+    def stream_planned(self, clip: MaskedClip, *, known: bool = False) -> Iterator[tuple[Tensor, AggregationPlan]]:
         for target, frame in enumerate(self.truth):
             yield frame, AggregationPlan([
                 Candidate(reference, position, torch.zeros(()))
@@ -165,6 +165,17 @@ def test_at_scale_one_it_is_the_engine(lr_scale: int | str) -> None:
     assert torch.equal(refined, complete(engine, frames, holes))
 
 
+@pytest.mark.parametrize("residual", ["temporal", "full"])
+def test_what_nothing_shows_of_the_engines_residual_is_continued(residual: str) -> None:
+    frames, holes = texture(40, 56, blur=3)[None], np.zeros((1, 40, 56), bool)
+    holes[0, 12:24, 20:36] = True
+    ramp = torch.linspace(-0.1, 0.1, 56).expand(40, 56)
+    off = Perfect((to_tensor(frames) + ramp).clamp(0, 1))  # off by a shade that changes across the frame
+    completed = complete(ResidualAggregation(off, lr_scale=1, base="network", residual=residual), frames, holes)
+    assert hole_psnr(completed, frames, holes) > 50  # a frame without a cell to borrow from has no patches
+    assert hole_psnr(off.truth, frames, holes) < 40
+
+
 def test_an_earlier_completed_frame_passes_its_detail_on() -> None:
     frames = np.repeat(texture(40, 56)[None], 6, axis=0)
     holes = np.zeros((6, 40, 56), bool)
@@ -237,6 +248,8 @@ def test_it_holds_the_same_number_of_frames_however_long_the_clip() -> None:
         ({"lr_scale": 3}, "lr_scale=3: expected 1, 2, 4, 8 or auto"),
         ({"lr_scale": "big"}, "lr_scale=big: expected 1, 2, 4, 8 or auto"),
         ({"residual": "some"}, "residual=some: expected none, temporal, full"),
+        ({"base": "none"}, "base=none: expected reduced or network"),
+        ({"base": "network"}, "base=network around a DiffusionInpainter: .* use base=reduced"),
         ({"select": "best"}, "select=best: expected soft, hard, topk, agree"),
         ({"topk": 0}, "topk=0"),
         ({"temperature": 0.0}, "temperature=0.0"),

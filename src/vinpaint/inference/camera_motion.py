@@ -73,8 +73,8 @@ class CameraMotion:
         Returns:
             For each the map of the pixels of ``center`` to its own.
         """
-        wanted = set(frames)
-        self._estimate(min(center, *wanted), max(center, *wanted))
+        wanted = {center, *frames}
+        self._estimate(min(wanted), max(wanted))
         moved: PixelMap = np.eye(3)
         maps = {center: moved}
         for index in range(center, max(wanted)):

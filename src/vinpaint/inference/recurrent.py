@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import get_args
 
 from torch import Tensor
 
@@ -11,8 +12,8 @@ from vinpaint.inference.inpainter import MaskedClip
 from vinpaint.inference.placement import Precision, place, resolve_device, resolve_precision
 from vinpaint.inference.recurrent_plan import aggregation_plan
 from vinpaint.inference.recurrent_references import RecurrentReferences, ReferenceStrategy
-from vinpaint.inference.recurrent_run import Borrowed, RecurrentRun
-from vinpaint.inference.residual_aggregation import Residual, ResidualAggregation
+from vinpaint.inference.recurrent_run import AffineMaps, Borrowed, RecurrentRun
+from vinpaint.inference.residual_aggregation import Base, Residual, ResidualAggregation
 from vinpaint.inference.residual_candidates import AggregationPlan
 from vinpaint.models.stra_net import STRANet
 from vinpaint.ops.residual_selection import Selection
@@ -36,9 +37,14 @@ class RecurrentInpainter:
         distant_references: further references at most. The paper takes up to 20 references in all.
         reference_window: frames on each side that references are taken from; how far the engine looks ahead.
         reference_strategy: ``strided`` | ``cpnet`` | ``coverage``, see :class:`RecurrentReferences`.
+        affine: where the maps that lay references over a target as a whole come from. ``learned``, the network's affine
+            branch, as in the paper; ``camera``, the motion that most of each frame shares, followed from frame to frame
+            (:class:`vinpaint.inference.camera_motion.CameraMotion`), which needs no training.
         lr_scale: pixels of a frame per pixel of the network's, each way: 1, 2, 4, 8, or ``auto``, which brings the
             shorter side nearest to 270 pixels.
-        residual: ``full`` | ``temporal`` | ``none``, see :class:`ResidualAggregation`; of no account at scale 1.
+        residual: ``full`` | ``temporal`` | ``none``, see :class:`ResidualAggregation`; of no account at scale 1 with
+            ``base="reduced"``.
+        base: ``reduced`` | ``network``, see :class:`ResidualAggregation`; the paper's is ``reduced``.
         select: see :class:`ResidualAggregation`; ``soft`` without a gate is the paper's.
         topk: see :class:`ResidualAggregation`.
         temperature: see :class:`ResidualAggregation`.
@@ -62,8 +68,10 @@ class RecurrentInpainter:
         distant_references: int = 13,
         reference_window: int = 24,
         reference_strategy: ReferenceStrategy = "strided",
+        affine: AffineMaps = "learned",
         lr_scale: int | str = "auto",
         residual: Residual = "full",
+        base: Base = "reduced",
         select: Selection = "topk",
         topk: int = 3,
         temperature: float = 0.01,
@@ -74,6 +82,8 @@ class RecurrentInpainter:
     ) -> None:
         if not isinstance(model, STRANet):
             raise UserError(f"model is a {type(model).__name__}: this engine runs a STRANet; use WindowInpainter")
+        if affine not in get_args(AffineMaps):
+            raise UserError(f"affine={affine}: expected {' or '.join(get_args(AffineMaps))}")
         if chunk_size < 1:
             raise UserError(f"chunk_size={chunk_size}: expected at least 1")
         self.model = model
@@ -82,14 +92,15 @@ class RecurrentInpainter:
         self.distant_references = distant_references
         self.reference_window = reference_window
         self.reference_strategy: ReferenceStrategy = reference_strategy
+        self.affine: AffineMaps = affine
         self.device = device
         self.precision: Precision = precision
         self.chunk_size = chunk_size
         # what cannot be is refused here, not in the middle of a clip
         self.reach = self._references(1).reach
         self.aggregation = ResidualAggregation(
-            _Reduced(self), lr_scale=lr_scale, residual=residual, select=select, topk=topk, temperature=temperature,
-            gate=gate,
+            _Reduced(self), lr_scale=lr_scale, residual=residual, base=base, select=select, topk=topk,
+            temperature=temperature, gate=gate,
         )  # fmt: skip
         resolve_device(device, model)
         resolve_precision(precision)
@@ -98,23 +109,34 @@ class RecurrentInpainter:
         """Complete ``clip``; see :class:`vinpaint.inference.inpainter.Inpainter`."""
         return self.aggregation.stream(clip)
 
-    def stream_planned(self, clip: MaskedClip) -> Iterator[tuple[Tensor, AggregationPlan]]:
-        """Complete ``clip`` at its own size by the network alone, and tell what each frame was completed from."""
-        for completed, borrowed in self._stream(clip, keep_aligned=True):
-            plan = AggregationPlan(())
+    def stream_planned(self, clip: MaskedClip, *, known: bool = False) -> Iterator[tuple[Tensor, AggregationPlan]]:
+        """Complete ``clip`` at its own size by the network alone, and tell what each frame was completed from.
+
+        Args:
+            clip: the clip.
+            known: whether known pixels are wanted as the network makes them, too, where another frame may borrow from
+                them; otherwise they are as they were read.
+        """
+        for completed, borrowed in self._stream(clip, keep_aligned=True, makes_known=known):
+            frame, plan = completed, AggregationPlan(())
             if borrowed is not None:
                 plan = aggregation_plan(*borrowed, recurrent=self.recurrent)
+                if known:
+                    frame = borrowed.completion.made[0].clamp(0, 1).cpu()
                 del borrowed  # tens of megabytes of aligned frames, while the next frame is completed
-            yield completed, plan
+            yield frame, plan
 
-    def _stream(self, clip: MaskedClip, *, keep_aligned: bool) -> Iterator[tuple[Tensor, Borrowed | None]]:
+    def _stream(
+        self, clip: MaskedClip, *, keep_aligned: bool, makes_known: bool = False
+    ) -> Iterator[tuple[Tensor, Borrowed | None]]:
         network = place(self.model, resolve_device(self.device, self.model), self.precision)
         was_training = network.training
         network.eval()
         try:
             run = RecurrentRun(
-                clip, network, references=self._references(clip.num_frames), recurrent=self.recurrent,
-                chunk_size=self.chunk_size, keep_aligned=keep_aligned,
+                clip, network, references=self._references(clip.num_frames), affine=self.affine,
+                recurrent=self.recurrent, chunk_size=self.chunk_size, keep_aligned=keep_aligned,
+                makes_known=makes_known,
             )  # fmt: skip
             for target in range(clip.num_frames):
                 yield run.complete(target)
@@ -141,5 +163,5 @@ class _Reduced:
     def stream(self, clip: MaskedClip) -> Iterator[Tensor]:
         return (completed for completed, _ in self.engine._stream(clip, keep_aligned=False))
 
-    def stream_planned(self, clip: MaskedClip) -> Iterator[tuple[Tensor, AggregationPlan]]:
-        return self.engine.stream_planned(clip)
+    def stream_planned(self, clip: MaskedClip, *, known: bool = False) -> Iterator[tuple[Tensor, AggregationPlan]]:
+        return self.engine.stream_planned(clip, known=known)

@@ -22,6 +22,7 @@ from vinpaint.inference.residual_flow_scores import FlowScores
 from vinpaint.inference.residual_gathering import (
     HeldFrame,
     cells_left_over,
+    continued_residual,
     hole_pixels,
     spatial_residual,
     temporal_residual,
@@ -34,6 +35,7 @@ from vinpaint.ops.residual_selection import SELECTIONS, Selection
 from vinpaint.ops.residuals import enlarge_frames
 
 Residual = Literal["none", "temporal", "full"]
+Base = Literal["reduced", "network"]
 
 
 @dataclass
@@ -63,6 +65,11 @@ class ResidualAggregation:
             engine alone.
         residual: ``none`` enlarges bilinearly and no more, ``temporal`` takes detail from references, ``full`` also
             from patches of the same frame.
+        base: what residuals are taken against and added to. ``reduced``, the completed reduced frame, as in the paper.
+            ``network``, what the engine makes of every pixel, known ones included: a network that has not learned for
+            long blurs even these, and what it leaves out of them comes back too, at scale 1 as well. What no reference
+            shows takes a smooth continuation of the residual around it then, or detail of patches. The engine must be
+            one that tells its plans.
         select: how a pixel chooses among references, see :func:`vinpaint.ops.residual_selection.residual_sum`.
         topk: references per pixel with ``select="topk"``.
         temperature: disagreement, in [0, 1] of the colour range, that costs a factor of e with ``select="agree"``.
@@ -83,6 +90,7 @@ class ResidualAggregation:
         scores: CandidateScores | None = None,
         lr_scale: int | str = "auto",
         residual: Residual = "full",
+        base: Base = "reduced",
         select: Selection = "topk",
         topk: int = 3,
         temperature: float = 0.01,
@@ -90,6 +98,13 @@ class ResidualAggregation:
     ) -> None:
         if residual not in get_args(Residual):
             raise UserError(f"residual={residual}: expected {', '.join(get_args(Residual))}")
+        if base not in get_args(Base):
+            raise UserError(f"base={base}: expected {' or '.join(get_args(Base))}")
+        if base == "network" and not (scores is None and isinstance(engine, PlanningInpainter)):
+            raise UserError(
+                f"base=network around a {type(engine).__name__}: it does not tell what it makes of known pixels; "
+                "use base=reduced"
+            )
         if select not in SELECTIONS:
             raise UserError(f"select={select}: expected {', '.join(SELECTIONS)}")
         if topk < 1 or temperature <= 0:
@@ -101,6 +116,7 @@ class ResidualAggregation:
         self.scores = scores
         self.lr_scale = lr_scale
         self.residual: Residual = residual
+        self.base: Base = base
         self.select: Selection = select
         self.topk = topk
         self.temperature = temperature
@@ -109,7 +125,7 @@ class ResidualAggregation:
     def stream(self, clip: MaskedClip) -> Iterator[Tensor]:
         """Complete ``clip``; see :class:`vinpaint.inference.inpainter.Inpainter`."""
         scale = resolve_scale(self.lr_scale, (clip.height, clip.width))
-        if scale == 1:
+        if scale == 1 and (self.base == "reduced" or self.residual == "none"):
             yield from self.engine.stream(clip)
             return
         scores = self.scores
@@ -123,7 +139,7 @@ class ResidualAggregation:
         small = reduced_clip(clip, scale)
         completed: Iterator[tuple[Tensor, AggregationPlan | None]]
         if planned and self.residual != "none":
-            completed = cast(PlanningInpainter, self.engine).stream_planned(small)
+            completed = cast(PlanningInpainter, self.engine).stream_planned(small, known=self.base == "network")
         else:
             completed = ((frame, None) for frame in self.engine.stream(small))
         window: dict[int, _Pending] = {}
@@ -151,7 +167,8 @@ class ResidualAggregation:
     ) -> _Pending:
         frame, hole = clip.take(index)
         reduced, covered = reduce_levels(frame, hole, scale)
-        image = in_own_memory(composite(reduced, result[0], covered))
+        made = result[0] if self.base == "network" else composite(reduced, result[0], covered)
+        image = in_own_memory(made)
         small = ReducedFrame(image, in_own_memory(covered[0]))
         return _Pending(HeldFrame.open(index, frame, hole, small), result[1])
 
@@ -174,9 +191,11 @@ class ResidualAggregation:
             held, references, plan.candidates, places, scale,
             select=self.select, topk=self.topk, temperature=self.temperature, gate=self.gate,
         )  # fmt: skip
+        left_over = held.hole.clone()
+        left_over[held.hole] = ~seen
+        if self.base == "network" and not bool(seen.all()):
+            residual = continued_residual(held, residual, left_over, scale=scale)
         if self.residual == "full" and not bool(seen.all()):
-            left_over = held.hole.clone()
-            left_over[held.hole] = ~seen
             spatial = plan.spatial or cells_left_over(held.reduced, left_over, scale)
             if spatial is not None:
                 residual[:, ~seen] = spatial_residual(held, residual, left_over, spatial, scale=scale)

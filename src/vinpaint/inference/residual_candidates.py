@@ -114,7 +114,8 @@ class ReducedFrame:
     """A frame completed at reduced size.
 
     Attributes:
-        image: ``(3, h, w)`` float32 in [0, 1], composited: known pixels are the means of the full-size ones.
+        image: ``(3, h, w)`` float32 in [0, 1], what residuals are taken against. Known pixels are the means of the
+            full-size ones, or what the engine makes of them.
         hole: ``(h, w)`` float32 in {0, 1}, 1 wherever the full-size hole covers any part of a pixel.
         flows: flow from this frame to earlier ones and back, as far as it has been estimated, ``(2, h, w)`` each.
     """
@@ -152,6 +153,12 @@ class PlanningInpainter(Protocol):
         """Frames between a target and its farthest reference."""
         ...
 
-    def stream_planned(self, clip: MaskedClip) -> Iterator[tuple[Tensor, AggregationPlan]]:
-        """Complete ``clip`` like :meth:`Inpainter.stream`, each frame with its plan; it need not be composited."""
+    def stream_planned(self, clip: MaskedClip, *, known: bool = False) -> Iterator[tuple[Tensor, AggregationPlan]]:
+        """Complete ``clip`` like :meth:`Inpainter.stream`, each frame with its plan.
+
+        Args:
+            clip: the clip.
+            known: whether frames are wanted as the engine makes them, known pixels included; otherwise it does not
+                matter what stands there.
+        """
         ...

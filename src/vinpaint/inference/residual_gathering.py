@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vinpaint.inference.residual_candidates import Candidate, ReducedFrame, SpatialScores
+from vinpaint.ops.infill import harmonic_infill
 from vinpaint.ops.lifting import full_size_places, inside, reduced_places, sample_at
+from vinpaint.ops.region import region_of
 from vinpaint.ops.residual_patches import (
     aggregate_patches,
     cell_grid,
@@ -25,6 +27,9 @@ from vinpaint.ops.residuals import agreement_error, detail_at, enlarge_frames, i
 
 _CELL = 16
 """Pixels of the reduced frame per side of the cells between which detail is carried: the grid of HiFill."""
+
+_AROUND = 8
+"""Pixels around what no reference shows whose residuals are continued into it."""
 
 
 @dataclass
@@ -159,6 +164,24 @@ def cells_left_over(reduced: ReducedFrame, left_over: Tensor, scale: int) -> Spa
     return SpatialScores(_CELL, grid, queries, keys, weights)
 
 
+def continued_residual(target: HeldFrame, temporal: Tensor, left_over: Tensor, *, scale: int) -> Tensor:
+    """Continue the residual of known pixels and of what references show smoothly over what none shows.
+
+    Args:
+        target: the frame.
+        temporal: detail of references at the pixels of the hole, row by row, ``(3, N)``.
+        left_over: what is to be filled, ``(H, W)`` bool.
+        scale: as the frame is reduced.
+
+    Returns:
+        ``(3, N)`` at the pixels of the hole; what references show is as it was.
+    """
+    residual = _residual(target, temporal, scale)
+    around = region_of(left_over[None]).grown(_AROUND, target.size)  # what lies farther has no say
+    around.of(residual)[:] = harmonic_infill(around.of(residual)[None], around.of(~left_over)[None, None])[0]
+    return residual[:, target.hole]
+
+
 def spatial_residual(
     target: HeldFrame, temporal: Tensor, left_over: Tensor, scores: SpatialScores, *, scale: int
 ) -> Tensor:
@@ -174,8 +197,7 @@ def spatial_residual(
     Returns:
         ``(3, N)`` at the N pixels left over, row by row.
     """
-    residual = target.pixels().sub_(enlarge_frames(target.reduced.image[None], scale, target.size)[0])
-    residual[:, target.hole] = temporal
+    residual = _residual(target, temporal, scale)
     # beside the hole the enlarged frame mixes in what was completed
     mixed = enlarge_frames(target.reduced.hole[None, None], scale, target.size)[0, 0] > 0
     residual.masked_fill_(mixed & ~target.hole, 0)
@@ -184,6 +206,13 @@ def spatial_residual(
         aggregate_patches(colour[None], scores.queries, scores.keys, scores.weights, scores.cell * scale)[0, left_over]
         for colour in residual
     ])  # fmt: skip
+
+
+def _residual(target: HeldFrame, temporal: Tensor, scale: int) -> Tensor:
+    """A frame minus its enlarged reduced frame, in the hole what references show of that, ``(3, H, W)``."""
+    residual = target.pixels().sub_(enlarge_frames(target.reduced.image[None], scale, target.size)[0])
+    residual[:, target.hole] = temporal
+    return residual
 
 
 @dataclass(frozen=True)

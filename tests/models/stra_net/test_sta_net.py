@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from vinpaint.errors import UserError
-from vinpaint.models.cpnet import CPNet
+from vinpaint.models.cpnet import CPNet, PreparedFrames
 from vinpaint.models.flow.dis import DISFlow
 from vinpaint.models.flow.estimator import FlowPair
 from vinpaint.models.flow.irr_pwc import IRRPWC
 from vinpaint.models.pretrained import load_pretrained
-from vinpaint.models.stra_net import STRANet
+from vinpaint.models.stra_net import References, STRANet
 
 SMALL: dict[str, Any] = {"channels": 4, "alignment_channels": 4, "alignment_size": 32}
 
@@ -222,6 +222,30 @@ def test_what_is_hidden_on_purpose_is_left_over_and_not_seen() -> None:
 
 
 @torch.no_grad()
+def test_made_is_the_frame_before_known_pixels_were_put_back() -> None:
+    model = tiny(alignment="flow")
+    frames, masks = clip(num_frames=1, height=64, width=128)
+    completion = model.complete_in_clip(model.prepare_clip(frames, masks), 0)
+    hole = masks[:, 0].expand(-1, 3, -1, -1) > 0
+    assert completion.leftover.sum() == masks.sum()
+    assert torch.equal(completion.made[hole], completion.frame[hole])
+    assert not torch.allclose(completion.made[hole], completion.temporal[hole])
+    assert torch.equal(completion.made[~hole], completion.temporal[~hole])
+
+
+def test_known_maps_take_the_place_of_learned_ones() -> None:
+    model = tiny(alignment="affine")
+    frames, masks = clip(num_frames=2)
+    prepared = model.prepare(frames, masks)
+    features = model.encode_alignment(prepared)
+    shift = torch.tensor([[1.0, 0, 8 / 47], [0, 1, 0]]).view(1, 1, 2, 3)  # four pixels to the right
+    target, others = (PreparedFrames(*(part[:, place] for part in prepared)) for place in (0, slice(1, 2)))
+    portion = References(others, features[:, 1:], theta=shift)
+    aligned = model.complete(target, features[:, 0], [portion], size=(32, 48), keep_aligned=True).aligned
+    assert len(aligned) == 1
+    torch.testing.assert_close(aligned[0].frames[0, 0, :, :, :-4], others.frames[0, 0, :, :, 4:], atol=1e-4, rtol=0)
+
+
 def test_a_frame_without_references_is_completed() -> None:
     frames, masks = clip(num_frames=1)
     completion = tiny().complete_in_clip(tiny().prepare_clip(frames, masks), 0)

@@ -20,19 +20,22 @@ from vinpaint.ops.warp import backward_warp
 
 
 class References(NamedTuple):
-    """A portion of the references of a batch of targets; each may be aligned in one way or in both.
+    """A portion of the references of a batch of targets; each may be aligned by an affine map, by flow, or by both.
 
     Attributes:
         prepared: ``(B, R, ...)``.
-        features: for affine alignment, of :meth:`STRANet.encode_alignment`, ``(B, R, C, h, w)``; None: not aligned so.
+        features: for affine maps that the network estimates, of :meth:`STRANet.encode_alignment`, ``(B, R, C, h, w)``;
+            None: not aligned so.
         motion: from the targets to the references, ``(B, R, ...)``; None: not aligned by flow.
         pyramid: of :meth:`STRANet.encode_copy`, ``(B, R, C, h, w)`` each, needed where ``align_domain`` is ``feature``.
+        theta: affine maps that are known, ``(B, R, 2, 3)`` as in :class:`Placement`; none is estimated then.
     """
 
     prepared: PreparedFrames
     features: Tensor | None = None
     motion: Motion | None = None
     pyramid: Features | None = None
+    theta: Tensor | None = None
 
 
 class Placement(NamedTuple):
@@ -133,7 +136,9 @@ def placements(
         portion: the references.
         by_flow: whether alignment by flow is wanted.
     """
-    if branch is not None and target_features is not None and portion.features is not None:
+    if portion.theta is not None:
+        yield Placement(portion.theta, None)
+    elif branch is not None and target_features is not None and portion.features is not None:
         yield Placement(branch(target_features, portion.features), None)
     if by_flow and portion.motion is not None:
         yield Placement(None, portion.motion)

@@ -11,6 +11,7 @@ from vinpaint.models.stra_net.alignment import Aligned
 from vinpaint.models.stra_net.motion import Steps
 from vinpaint.models.stra_net.spatial import PatchScores
 from vinpaint.models.stra_net.temporal import Features
+from vinpaint.ops.compositing import composite
 
 
 class Completion(NamedTuple):
@@ -36,6 +37,11 @@ class Completion(NamedTuple):
     leftover: Tensor
     patch_scores: PatchScores | None
     aligned: tuple[Aligned, ...]
+
+    @property
+    def made(self) -> Tensor:
+        """What the network makes of every pixel, known ones too: ``frame`` before these were put back."""
+        return self.temporal if self.spatial is None else composite(self.temporal, self.spatial, self.leftover)
 
 
 class PreparedClip(NamedTuple):
