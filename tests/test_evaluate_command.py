@@ -165,10 +165,9 @@ def test_every_metric_runs_end_to_end_without_weights(run: Runner) -> None:
     networks = {k: v for k, v in record["metrics"].items() if k.startswith(("vfid", "lpips", "warp_error"))}
     assert len(networks) == 4
     assert all("random_weights" in name for name in networks), networks
-    # Everything is occluded by the noise of an untrained flow, so that nothing is left of the hole.
-    assert [name for name, value in record["metrics"].items() if value is None] == [
-        "warp_error_irr_pwc_random_weights_hole"
-    ]
+    # What the noise of an untrained flow leaves of the hole, if anything, is another on each kind of processor.
+    without = {name for name, value in record["metrics"].items() if value is None}
+    assert without <= {"warp_error_irr_pwc_random_weights_hole"}
     ours = record["protocol"]["rows"][-1]["values"]
     assert ours["vfid"] is None
     assert ours["warp_error"] is None
@@ -227,6 +226,21 @@ def test_without_resume_an_evaluation_begins_anew(run: Runner, monkeypatch: pyte
     again = Stumbling(monkeypatch, clip="", error=KeyboardInterrupt())
     assert run(main, "model=telea", *TINY).status == 0
     assert len(again.seen) == 2
+
+
+def test_what_an_unfinished_evaluation_measured_is_not_thrown_away(
+    run: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        Stumbling(patch, clip="procedural-2-000001", error=KeyboardInterrupt())
+        assert run(main, "model=telea", *TINY).status == 130
+    again = run(main, "model=telea", *TINY)
+    assert again.status == 2
+    assert "holds 1 of 2 clips of an unfinished evaluation, which beginning anew would throw away" in again.err
+    assert again.err.count("\n") == 1
+    assert (run.folder / "results" / "records" / "00000.safetensors").is_file()
+    (run.folder / "results" / "evaluation.json").write_text("torn")
+    assert run(main, "model=telea", *TINY).status == 0  # nothing can go on with that
 
 
 def test_a_failing_clip_names_itself_and_leaves_the_others(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:

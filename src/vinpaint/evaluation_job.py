@@ -61,8 +61,8 @@ def run_evaluation(
         go_on: what to type to go on where this run stops, for messages.
 
     Raises:
-        UserError: if the clips, the model or the metrics cannot be made, if what is resumed is another evaluation, or
-            after the last clip if some failed.
+        UserError: if the clips, the model or the metrics cannot be made, if what is resumed is another evaluation, if
+            beginning anew would throw away what an unfinished one has measured, or after the last clip if some failed.
     """
     manifest = _begin(config, folder, described, resume=resume)
     names: list[str] = manifest["clips"]
@@ -141,6 +141,11 @@ def _begin(
         "git": provenance.git_hash(),
         "config": plain,
     }
+    if resume is None and (kept := folder.unfinished()) is not None:
+        raise UserError(
+            f"{folder.path} holds {kept}, which beginning anew would throw away; resume={folder.path} alone goes on, "
+            "another hydra.run.dir keeps both"
+        )
     earlier = folder.manifest() if resume is not None else None
     if earlier is None:
         folder.begin(manifest)
