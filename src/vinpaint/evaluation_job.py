@@ -64,6 +64,12 @@ def run_evaluation(
         UserError: if the clips, the model or the metrics cannot be made, if what is resumed is another evaluation, if
             beginning anew would throw away what an unfinished one has measured, or after the last clip if some failed.
     """
+    measured, all_clips = folder.measured()
+    if resume is None and 0 < measured < all_clips:
+        raise UserError(
+            f"{folder.path} holds {measured} of {all_clips} clips of an unfinished evaluation, which beginning anew "
+            f"would throw away; go on with {go_on}, or begin in another folder"
+        )
     manifest = _begin(config, folder, described, resume=resume)
     names: list[str] = manifest["clips"]
     metrics = VideoMetricCollection(build(config.metrics))
@@ -141,11 +147,6 @@ def _begin(
         "git": provenance.git_hash(),
         "config": plain,
     }
-    if resume is None and (kept := folder.unfinished()) is not None:
-        raise UserError(
-            f"{folder.path} holds {kept}, which beginning anew would throw away; resume={folder.path} alone goes on, "
-            "another hydra.run.dir keeps both"
-        )
     earlier = folder.manifest() if resume is not None else None
     if earlier is None:
         folder.begin(manifest)

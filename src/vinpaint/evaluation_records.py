@@ -114,15 +114,14 @@ class EvaluationFolder:
             raise UserError(f"{file} is not JSON ({error}); begin the evaluation anew") from error
         return manifest
 
-    def unfinished(self) -> str | None:
-        """Say how much an evaluation that did not end has measured here; none if nothing, or all of it."""
+    def measured(self) -> tuple[int, int]:
+        """Count the clips that have a record, and all clips; none of either where nothing can be gone on with."""
         try:
             manifest = self.manifest()
-        except UserError:  # damaged: nothing can go on with it
-            return None
+        except UserError:  # damaged
+            return 0, 0
         names: list[str] = [] if manifest is None else manifest["clips"]
-        measured = len(names) - len(self.missing(names))
-        return f"{measured} of {len(names)} clips of an unfinished evaluation" if 0 < measured < len(names) else None
+        return len(names) - len(self.missing(names)), len(names)
 
     def save(self, index: int, record: ClipRecord) -> None:
         """Keep the record of a clip, whole or not at all.

@@ -134,6 +134,24 @@ def test_every_job_composes_and_stands_beside_one_row(name: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("command", "overrides"),
+    [
+        ("train", ["experiment=stra_net"]),
+        ("train", ["sweep=stra_table3_left", "ablation=none"]),
+        ("evaluate", ["sweep=stra_table3_right", "ablation=stra_temporal_residual"]),
+        ("evaluate", ["sweep=stra_table4", "ablation=stra_flow"]),
+        ("evaluate", ["model=stra_net", "ablation=stra_paper"]),
+    ],
+    ids=str,
+)
+def test_the_engine_of_a_published_stra_net_is_the_papers(command: str, overrides: list[str]) -> None:
+    engine = compose(command, overrides).model.engine
+    assert (engine.affine, engine.base, engine.near_references) == ("learned", "reduced", 3)
+    taken = {"sweep=stra_table3_left": "none", "sweep=stra_table3_right": "temporal"}
+    assert engine.residual == taken.get(overrides[0], "full")
+
+
 def test_what_a_row_takes_away_survives_the_small_scale() -> None:
     def network(*overrides: str) -> Any:
         return compose("train", ["sweep=sttn_table2", "scale=smoke", *overrides]).model

@@ -165,6 +165,15 @@ def test_at_scale_one_it_is_the_engine(lr_scale: int | str) -> None:
     assert torch.equal(refined, complete(engine, frames, holes))
 
 
+def test_without_residuals_nothing_is_taken_against_the_engine() -> None:
+    frames, holes = noise(3, 31, 45), wandering_box(3, 31, 45)
+    engines = [
+        ResidualAggregation(DiffusionInpainter(), lr_scale=2, residual="none", base=base)
+        for base in ("reduced", "network")
+    ]
+    assert torch.equal(*(complete(engine, frames, holes) for engine in engines))
+
+
 @pytest.mark.parametrize("residual", ["temporal", "full"])
 def test_what_nothing_shows_of_the_engines_residual_is_continued(residual: str) -> None:
     frames, holes = texture(40, 56, blur=3)[None], np.zeros((1, 40, 56), bool)

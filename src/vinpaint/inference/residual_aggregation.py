@@ -62,14 +62,14 @@ class ResidualAggregation:
         scores: finds and scores references; None takes the engine's own plan if it is a
             :class:`vinpaint.inference.residual_candidates.PlanningInpainter`, else :class:`FlowScores`.
         lr_scale: 1, 2, 4, 8 or ``auto``, see :func:`vinpaint.inference.residual_reduction.resolve_scale`; 1 is the
-            engine alone.
+            engine alone, unless its own residuals are wanted (``base``).
         residual: ``none`` enlarges bilinearly and no more, ``temporal`` takes detail from references, ``full`` also
             from patches of the same frame.
         base: what residuals are taken against and added to. ``reduced``, the completed reduced frame, as in the paper.
             ``network``, what the engine makes of every pixel, known ones included: a network that has not learned for
             long blurs even these, and what it leaves out of them comes back too, at scale 1 as well. What no reference
             shows takes a smooth continuation of the residual around it then, or detail of patches. The engine must be
-            one that tells its plans.
+            one that tells its plans. Of no account with ``residual="none"``.
         select: how a pixel chooses among references, see :func:`vinpaint.ops.residual_selection.residual_sum`.
         topk: references per pixel with ``select="topk"``.
         temperature: disagreement, in [0, 1] of the colour range, that costs a factor of e with ``select="agree"``.
@@ -100,6 +100,8 @@ class ResidualAggregation:
             raise UserError(f"residual={residual}: expected {', '.join(get_args(Residual))}")
         if base not in get_args(Base):
             raise UserError(f"base={base}: expected {' or '.join(get_args(Base))}")
+        if residual == "none":
+            base = "reduced"  # nothing is taken against it
         if base == "network" and not (scores is None and isinstance(engine, PlanningInpainter)):
             raise UserError(
                 f"base=network around a {type(engine).__name__}: it does not tell what it makes of known pixels; "
@@ -125,7 +127,7 @@ class ResidualAggregation:
     def stream(self, clip: MaskedClip) -> Iterator[Tensor]:
         """Complete ``clip``; see :class:`vinpaint.inference.inpainter.Inpainter`."""
         scale = resolve_scale(self.lr_scale, (clip.height, clip.width))
-        if scale == 1 and (self.base == "reduced" or self.residual == "none"):
+        if scale == 1 and self.base == "reduced":
             yield from self.engine.stream(clip)
             return
         scores = self.scores

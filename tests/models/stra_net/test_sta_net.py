@@ -233,6 +233,7 @@ def test_made_is_the_frame_before_known_pixels_were_put_back() -> None:
     assert torch.equal(completion.made[~hole], completion.temporal[~hole])
 
 
+@torch.no_grad()
 def test_known_maps_take_the_place_of_learned_ones() -> None:
     model = tiny(alignment="affine")
     frames, masks = clip(num_frames=2)
@@ -246,6 +247,7 @@ def test_known_maps_take_the_place_of_learned_ones() -> None:
     torch.testing.assert_close(aligned[0].frames[0, 0, :, :, :-4], others.frames[0, 0, :, :, 4:], atol=1e-4, rtol=0)
 
 
+@torch.no_grad()
 def test_a_frame_without_references_is_completed() -> None:
     frames, masks = clip(num_frames=1)
     completion = tiny().complete_in_clip(tiny().prepare_clip(frames, masks), 0)
